@@ -1,0 +1,13 @@
+module github.com/librootfs/librootfs
+
+go 1.26
+
+require (
+	github.com/cyphar/filepath-securejoin v0.7.0
+	github.com/go-json-experiment/json v1.27.2
+	github.com/moby/sys/mountinfo v0.7.3
+	github.com/opencontainers/selinux v1.15.1
+	golang.org/x/sys v0.49.0
+)
+
+require cyphar.com/go-pathrs v0.2.5 // indirect

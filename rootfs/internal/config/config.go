@@ -1,0 +1,121 @@
+// Package config holds the checked configuration: what an OCI config.json and the host options say about the root
+// file system, and nothing else of them. Parse makes it; nothing changes it afterwards.
+package config
+
+// Config is a checked configuration. Paths inside the container are absolute and clean; Root.Path and bind sources are
+// absolute paths of the host.
+type Config struct {
+	Root          Root
+	Mounts        []Mount
+	Process       Process
+	Namespaces    []Namespace
+	UIDMappings   []IDMap
+	GIDMappings   []IDMap
+	Devices       []Device
+	Hooks         []Hook // createContainer
+	Propagation   uint64 // linux.rootfsPropagation as MS_* with MS_REC; 0 where the config is silent
+	MaskedPaths   []string
+	ReadonlyPaths []string
+	Sysctls       []Sysctl // in the order of the document
+	MountLabel    string
+	Annotations   []Pair // handed to hooks in the state
+	OCIVersion    string
+	Options       Options
+}
+
+// Root is the container's root file system.
+type Root struct {
+	Path     string
+	Readonly bool
+}
+
+// Process is the part of OCI's process that concerns the root.
+type Process struct {
+	Cwd      string // "" where the document has no process
+	Umask    *uint32
+	Terminal bool
+}
+
+// Mount is one entry of mounts, its options still as written: package option gives them their meaning.
+type Mount struct {
+	Destination string
+	Type        string // as written; "" where a bind option says it
+	Source      string // host path made absolute by the bundle for binds, else as written
+	Options     []string
+	UIDMappings []IDMap
+	GIDMappings []IDMap
+}
+
+// IDMap is one line of a user namespace's map.
+type IDMap struct {
+	Container, Host, Size uint32
+}
+
+// Namespace is one entry of linux.namespaces: made new where Path is empty, joined otherwise.
+type Namespace struct {
+	Type string // "pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time"
+	Path string
+}
+
+// Device is one entry of linux.devices.
+type Device struct {
+	Path         string
+	Type         byte // 'c' (also for "u"), 'b', 'p'
+	Major, Minor uint32
+	Mode         uint32 // permission bits; 0666 where the document is silent
+	UID, GID     uint32
+}
+
+// Hook is a command with the OCI state on its standard input.
+type Hook struct {
+	Path    string
+	Args    []string // argv, with argv[0]; nil means just Path
+	Env     []string
+	Timeout int // seconds; 0 means none
+	Pointer string
+}
+
+// Command is run before or after a mount.
+type Command struct {
+	Path string
+	Args []string // argv without argv[0]
+	Env  []string
+	Dir  string
+}
+
+// Sysctl is one kernel parameter, its key as written.
+type Sysctl struct {
+	Key, Value string
+}
+
+// Pair is one member of a JSON object of strings.
+type Pair struct {
+	Key, Value string
+}
+
+// Options are the host options (schema/options.json): what OCI does not carry.
+type Options struct {
+	Bundle        string // absolute; "" means root.path and sources must be absolute
+	ID            string // container's id, for the state that hooks get
+	Pid           int    // pid for the state; 0 means the caller's
+	NoPivotRoot   bool
+	Rootless      bool   // failures that an ordinary user cannot help are worked around as behaviour.md says
+	CgroupPath    string // cgroup2Path: the container's own cgroup below the host's cgroup2 mount
+	MountCommands []MountCommands
+}
+
+// MountCommands are the commands around one mount.
+type MountCommands struct {
+	Mount         int // index in mounts
+	Before, After []Command
+}
+
+// Has tells whether the container gets a namespace of this type, new or joined.
+func (c *Config) Has(namespace string) bool {
+	for _, n := range c.Namespaces {
+		if n.Type == namespace {
+			return true
+		}
+	}
+	return false
+}
