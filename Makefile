@@ -52,13 +52,16 @@ bin: $(BINS)
 pkg: $(BUILD)/lib/pkgconfig/rootfs.pc $(BUILD)/lib/cmake/rootfs/rootfs-config.cmake \
 	$(BUILD)/lib/cmake/rootfs/rootfs-config-version.cmake
 
-$(BUILD)/lib/pkgconfig/rootfs.pc: cmake/rootfs.pc.in include/rootfs.h
-	@mkdir -p $(@D)
-	sed 's/@VERSION@/$(VERSION)/' $< > $@
+# $(call package,template,result,directory it will lie in,directory of rootfs.h)
+package = sed -e 's/@VERSION@/$(VERSION)/' -e "s,@INCLUDE@,$$(realpath -m --relative-to=$3 $4)," $1 > $2
 
-$(BUILD)/lib/cmake/rootfs/%.cmake: cmake/%.cmake.in include/rootfs.h
+$(BUILD)/lib/pkgconfig/%: cmake/%.in include/rootfs.h
 	@mkdir -p $(@D)
-	sed 's/@VERSION@/$(VERSION)/' $< > $@
+	$(call package,$<,$@,$(@D),include)
+
+$(BUILD)/lib/cmake/rootfs/%: cmake/%.in include/rootfs.h
+	@mkdir -p $(@D)
+	$(call package,$<,$@,$(@D),include)
 
 install: all
 	$(INSTALL) -d $(DESTDIR)$(LIBDIR)/librootfs $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(LIBDIR)/cmake/rootfs \
@@ -66,8 +69,9 @@ install: all
 	$(INSTALL) -m 755 $(BUILD)/lib/librootfs.so.0 $(DESTDIR)$(LIBDIR)/
 	ln -sf librootfs.so.0 $(DESTDIR)$(LIBDIR)/librootfs.so
 	$(INSTALL) -m 755 $(BUILD)/lib/librootfs/librootfs-engine.so $(BUILD)/lib/librootfs/rootfs-helper $(DESTDIR)$(LIBDIR)/librootfs/
-	$(INSTALL) -m 644 $(BUILD)/lib/pkgconfig/rootfs.pc $(DESTDIR)$(LIBDIR)/pkgconfig/
-	$(INSTALL) -m 644 $(BUILD)/lib/cmake/rootfs/*.cmake $(DESTDIR)$(LIBDIR)/cmake/rootfs/
+	$(call package,cmake/rootfs.pc.in,$(DESTDIR)$(LIBDIR)/pkgconfig/rootfs.pc,$(LIBDIR)/pkgconfig,$(INCDIR))
+	$(call package,cmake/rootfs-config.cmake.in,$(DESTDIR)$(LIBDIR)/cmake/rootfs/rootfs-config.cmake,$(LIBDIR)/cmake/rootfs,$(INCDIR))
+	$(call package,cmake/rootfs-config-version.cmake.in,$(DESTDIR)$(LIBDIR)/cmake/rootfs/rootfs-config-version.cmake,$(LIBDIR),$(INCDIR))
 	$(INSTALL) -m 644 include/rootfs.h $(DESTDIR)$(INCDIR)/
 	$(INSTALL) -m 755 $(BUILD)/bin/minictr $(DESTDIR)$(BINDIR)/
 	$(INSTALL) -m 644 man/*.1 $(DESTDIR)$(MANDIR)/man1/
