@@ -1,0 +1,83 @@
+package nstest
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// ownHost gives the test binary the mount namespace that stands for the host (see the package comment), by an exec of
+// itself from a thread that has one. Without root there is none to be had, and the test runs where it is.
+func ownHost() {
+	if os.Getenv(envHost) != "" || os.Geteuid() != 0 {
+		return
+	}
+	if err := enterOwnHost(); err != nil {
+		fmt.Fprintln(os.Stderr, "nstest: no mount namespace for the tests:", err)
+		os.Exit(1)
+	}
+	os.Setenv(envHost, "1")
+	err := syscall.Exec("/proc/self/exe", os.Args, os.Environ())
+	fmt.Fprintln(os.Stderr, "nstest: exec of the test binary:", err)
+	os.Exit(1)
+}
+
+func enterOwnHost() error {
+	cwd, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("unshare: %w", err)
+	}
+	// Private first, to leave the machine's peer groups; then shared, in groups of this namespace alone.
+	for _, flag := range []uintptr{unix.MS_PRIVATE, unix.MS_SHARED} {
+		if err := unix.Mount("", "/", "", unix.MS_REC|flag, ""); err != nil {
+			return fmt.Errorf("propagation of /: %w", err)
+		}
+	}
+	if err := ownTmp(cwd); err != nil {
+		return err
+	}
+	return os.Chdir(cwd)
+}
+
+// ownTmp covers /tmp, but for what `go test` has there: the binary, its log and coverage files.
+func ownTmp(cwd string) error {
+	needed := append([]string{cwd, os.Getenv("GOCOVERDIR")}, os.Args...)
+	kept := map[string]int{}
+	for _, arg := range needed {
+		_, rest, found := strings.Cut(arg, "/tmp/")
+		if !found {
+			continue
+		}
+		name, _, _ := strings.Cut(rest, "/")
+		st, err := os.Stat("/tmp/" + name)
+		if name == "" || kept[name] != 0 || err != nil || !st.IsDir() {
+			continue
+		}
+		fd, err := unix.OpenTree(unix.AT_FDCWD, "/tmp/"+name, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+		if err != nil {
+			return fmt.Errorf("open_tree(/tmp/%s): %w", name, err)
+		}
+		kept[name] = fd
+	}
+	if err := unix.Mount("tmpfs", "/tmp", "tmpfs", 0, "mode=1777"); err != nil {
+		return fmt.Errorf("tmpfs on /tmp: %w", err)
+	}
+	for name, fd := range kept {
+		if err := os.Mkdir("/tmp/"+name, 0o755); err != nil {
+			return err
+		}
+		if err := unix.MoveMount(fd, "", unix.AT_FDCWD, "/tmp/"+name, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+			return fmt.Errorf("move_mount(/tmp/%s): %w", name, err)
+		}
+		if err := unix.Close(fd); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,34 @@
+package nstest
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"golang.org/x/sys/unix"
+)
+
+// Thread runs f on a new thread that has a mount namespace, root, working directory and umask of its own, with propagation
+// cut, and which ends with it. It costs far less than a process, for tests that do the same thing thousands of times; but
+// descriptors, /proc/self and the user are those of the process. A panic of f is returned as an error.
+func Thread(f func() error) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the runtime then ends the thread, and its namespace with it
+		var err error
+		defer func() {
+			if v := recover(); v != nil {
+				err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+			}
+			done <- err
+		}()
+		if err = unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
+			return
+		}
+		if err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+			return
+		}
+		err = f()
+	}()
+	return <-done
+}
