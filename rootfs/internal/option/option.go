@@ -14,8 +14,8 @@ type Set struct {
 	// keeps what its source has.
 	Touched bool
 
-	// Super are superblock options by their fsconfig flag name: "ro", "sync", "dirsync", "mand", "lazytime",
-	// "iversion", "silent"; those cleared ("async", "nolazytime", ...) are simply not in it.
+	// Super are superblock options by their fsconfig flag name, in this order: "ro", "sync", "dirsync", "mand",
+	// "lazytime", "iversion", "silent"; those cleared ("async", "nolazytime", ...) are simply not in it.
 	Super []string
 
 	// RecAttr and RecClear are the recursive attributes ("rro", "rsuid", ...), applied with AT_RECURSIVE.
@@ -33,6 +33,8 @@ type Set struct {
 	Relabel byte // 'z', 'Z' or 0
 
 	// Data is everything else, for the file system, one option a string ("mode=755", "nr_inodes=1k", "xino"); an
-	// element of the document that holds several, separated by commas, is split (a backslash escapes a comma).
+	// element of the document that holds several, separated by commas, is split (a backslash escapes a comma and stays,
+	// as overlayfs wants it). SELinux contexts may be quoted; the quotes are taken off, as fsconfig(2) wants it:
+	// `context="u:r:t:s0:c1,c2"` is the one string `context=u:r:t:s0:c1,c2`.
 	Data []string
 }
