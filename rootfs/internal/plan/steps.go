@@ -56,6 +56,10 @@ type Mount struct {
 
 	Recursive bool // a bind takes the mounts below its source along
 
+	// Remount: nothing is mounted; the mount that is at the target gets Attr, and unless Type is "bind" its superblock
+	// gets Super and Data ("remount").
+	Remount bool
+
 	// ExactAttr: the mount has exactly Attr at the end. Otherwise (a bind that asks for nothing) its source's are kept.
 	// Clear names what the config turned off by name, for the error where it is locked.
 	ExactAttr   bool
@@ -74,6 +78,9 @@ type Mount struct {
 	// PlainSource: the source may not be a symlink (src-nofollow).
 	PlainSource bool
 	CopyUp      bool
+
+	// Remounted: a RemountReadonly of Finalize comes back to this mount, and must find this one and no other.
+	Remounted bool
 
 	IDMap *IDMap
 
@@ -148,7 +155,8 @@ type Stdio struct{ Base }
 // Chdir makes the directory where it is missing and changes into it.
 type Chdir struct{ Base }
 
-// RemountReadonly makes a mount that had to be writable during prepare read-only (ro on a tmpfs or on /dev).
+// RemountReadonly makes a mount that had to be writable during prepare read-only (ro on a tmpfs or on /dev). Where a
+// later mount covers it, it comes in Prepare, right before that mount: afterwards the path would lead to the other.
 type RemountReadonly struct{ Base }
 
 // ReadonlyRoot makes the root mount read-only.

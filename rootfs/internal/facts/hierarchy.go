@@ -1,0 +1,126 @@
+package facts
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+
+	"github.com/librootfs/librootfs/rootfs/internal/errs"
+	"github.com/librootfs/librootfs/rootfs/internal/plan"
+)
+
+// findUnified finds the unified hierarchy of a host that has v1 as well: "unified" below the usual mount point, or
+// wherever the mount table has it.
+func (p *places) findUnified(g *plan.Cgroup) error {
+	usual := p.cgroup + "/unified"
+	if magic, err := magicOf(usual); err == nil && magic == unix.CGROUP2_SUPER_MAGIC {
+		g.Mountpoint = usual
+		return nil
+	}
+	mounts, err := p.mountTable("cgroup2")
+	if err == nil && len(mounts) > 0 {
+		g.Mountpoint = mounts[0].Mountpoint
+	}
+	return err
+}
+
+// hierarchies finds where each hierarchy is mounted: by the names of the directories in the usual place, and only for one
+// that has none there in the mount table. One that is mounted nowhere is left out, since nothing of it can be shown.
+func (p *places) hierarchies(lines []line) ([]plan.Hierarchy, error) {
+	names, err := readNames(p.cgroup)
+	if err != nil && err != error(unix.ENOENT) {
+		return nil, errs.Sys("getdents64", p.cgroup, err)
+	}
+	slices.Sort(names)
+	found := make([]plan.Hierarchy, 0, len(lines))
+	var table []*mountinfo.Info
+	for i := range lines {
+		l := &lines[i]
+		mountpoint := p.conventional(l, names)
+		if mountpoint == "" {
+			if table == nil {
+				if table, err = p.mountTable("cgroup"); err != nil {
+					return nil, err
+				}
+			}
+			mountpoint = inTable(l, table)
+		}
+		if mountpoint == "" {
+			continue
+		}
+		found = append(found, plan.Hierarchy{
+			Name:       mountpoint[strings.LastIndexByte(mountpoint, '/')+1:],
+			Data:       l.data(),
+			Mountpoint: mountpoint,
+			Own:        l.path,
+		})
+	}
+	return found, nil
+}
+
+func (p *places) conventional(l *line, names []string) string {
+	for _, name := range names {
+		if !l.named(name) {
+			continue
+		}
+		path := p.cgroup + "/" + name
+		if magic, err := magicOf(path); err == nil && magic == unix.CGROUP_SUPER_MAGIC {
+			return path
+		}
+	}
+	return ""
+}
+
+// inTable finds the hierarchy by the options of its superblock, which name its controllers.
+func inTable(l *line, table []*mountinfo.Info) string {
+	for _, m := range table {
+		options := strings.Split(m.VFSOptions, ",")
+		if !slices.ContainsFunc(l.controllers, func(c string) bool { return !slices.Contains(options, c) }) {
+			return m.Mountpoint
+		}
+	}
+	return ""
+}
+
+// mountTable reads the host's mounts of one type. This is the only thing here that takes longer the more mounts the
+// host has.
+func (p *places) mountTable(kind string) ([]*mountinfo.Info, error) {
+	// Read in one piece and without package os, whose poller would leave descriptors behind.
+	text, err := readAll(p.mounts)
+	if err != nil {
+		return nil, err
+	}
+	table, err := mountinfo.GetMountsFromReader(strings.NewReader(text), mountinfo.FSTypeFilter(kind))
+	return table, errs.Sys("parse", p.mounts, err)
+}
+
+// initialNS is the inode of the cgroup namespace that the kernel starts with (PROC_CGROUP_INIT_INO).
+const initialNS = 0xEFFFFFFB
+
+// below is a cgroup of this process as a path below a mount of its hierarchy, or "" where that is not to be found out.
+// Paths of cgroups are told as the process's cgroup namespace sees them; only the initial one sees them all.
+func (p *places) below(mountpoint, path string) (string, error) {
+	if path == "" || strings.HasSuffix(path, " (deleted)") {
+		return "", nil
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(p.ns, &st); err == nil && st.Ino == initialNS {
+		if path == "/" || unix.Access(mountpoint+path, unix.F_OK) == nil {
+			return path, nil
+		}
+	}
+	root, err := p.mountRoot(mountpoint)
+	if err != nil {
+		return "", err
+	}
+	own := beneath(root, path)
+	if own == "" || own == "/" {
+		return own, nil
+	}
+	if unix.Access(mountpoint+own, unix.F_OK) != nil {
+		return "", nil
+	}
+	return own, nil
+}

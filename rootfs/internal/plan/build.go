@@ -1,0 +1,199 @@
+package plan
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/librootfs/librootfs/rootfs/internal/config"
+	"github.com/librootfs/librootfs/rootfs/internal/errs"
+	"github.com/librootfs/librootfs/rootfs/internal/option"
+)
+
+// Build makes the plan for a checked configuration on a host of which f tells what matters. It reads and changes nothing
+// else. An error is an *errs.Error with the pointer of the field that cannot be done.
+func Build(c *config.Config, f *Facts) (*Plan, error) {
+	b := &builder{c: c, f: f, last: make(map[string]int, len(c.Mounts)), pending: map[string]Step{}}
+	if b.f == nil {
+		b.f = &Facts{}
+	}
+	if err := b.readOptions(); err != nil {
+		return nil, err
+	}
+	if err := b.prepare(); err != nil {
+		return nil, err
+	}
+	if err := b.finalize(); err != nil {
+		return nil, err
+	}
+	return &b.plan, nil
+}
+
+// builder is the state of one Build.
+type builder struct {
+	c      *config.Config
+	f      *Facts
+	mounts []mount
+	ownDev bool           // /dev is the container's own, to be filled
+	last   map[string]int // destination -> index of the last mount that goes there
+
+	// Mounts that become read-only once everything that needs them writable is done: destination -> step, and their order.
+	pending map[string]Step
+	order   []string
+
+	plan Plan
+}
+
+// mount is an entry of mounts with the meaning of its options.
+type mount struct {
+	*config.Mount
+	index   int
+	pointer string
+	bind    bool
+	opt     option.Set
+}
+
+// readOptions gives each mount's options their meaning and finds out whose /dev is.
+func (b *builder) readOptions() error {
+	b.ownDev = true
+	b.mounts = make([]mount, len(b.c.Mounts))
+	for i := range b.c.Mounts {
+		m := &b.mounts[i]
+		m.Mount, m.index, m.pointer = &b.c.Mounts[i], i, "/mounts/"+strconv.Itoa(i)
+		var err error
+		if m.opt, err = option.Parse(m.Options); err != nil {
+			return optionError(m.pointer+"/options", err)
+		}
+		m.bind = m.opt.Bind || m.Type == "bind"
+		if m.bind && m.Destination == "/dev" {
+			b.ownDev = false
+		}
+		b.last[m.Destination] = i
+	}
+	return nil
+}
+
+// optionError says which of the options cannot be taken.
+func optionError(pointer string, err error) error {
+	var o *option.Error
+	if errors.As(err, &o) {
+		pointer += "/" + strconv.Itoa(o.Index)
+	}
+	return errs.Bad(pointer, err.Error())
+}
+
+func (b *builder) do(s Step) { b.plan.Prepare = append(b.plan.Prepare, s) }
+
+func (b *builder) prepare() error {
+	own := b.c.Has("mount")
+	b.do(&OpenRoot{
+		Base:            Base{"/root/path", "/"},
+		Source:          b.c.Root.Path,
+		HostPropagation: hostPropagation(b.c.Propagation, own),
+		HasMountNS:      own,
+	})
+	commands := b.commands()
+	for i := range b.mounts {
+		m := &b.mounts[i]
+		b.command(commands[i].before)
+		if err := b.mount(m); err != nil {
+			return err
+		}
+		b.command(commands[i].after)
+	}
+	if err := b.devices(); err != nil {
+		return err
+	}
+	b.do(&MountsReady{})
+	for _, h := range b.c.Hooks {
+		b.do(&Hook{Base: Base{Ptr: h.Pointer}, Command: h.Path, Args: h.Args, Env: h.Env, Timeout: h.Timeout})
+	}
+	b.do(&SwitchRoot{Base: Base{Path: "/"}, Method: switchMethod(own, b.c.Options.NoPivotRoot)})
+	if p := rootPropagation(b.c.Propagation); own && p != 0 {
+		b.do(&Propagation{Base: Base{"/linux/rootfsPropagation", "/"}, Flags: p})
+	}
+	if b.ownDev {
+		b.do(&Stdio{Base{Path: "/dev/null"}})
+	}
+	if cwd := b.c.Process.Cwd; cwd != "" {
+		b.do(&Chdir{Base{"/process/cwd", cwd}})
+	}
+	return nil
+}
+
+// hostPropagation is what the host's "/" gets before anything is mounted: slave, so that nothing leaks to the host, or
+// what the config says. Unbindable is not for now: the root itself could then not be bound (runc 1.1 fails there), so
+// the tree is cut off instead, and the root made unbindable after the switch.
+func hostPropagation(asked uint64, own bool) uint64 {
+	switch {
+	case !own:
+		return 0
+	case asked == 0:
+		return unix.MS_SLAVE | unix.MS_REC
+	case asked&unix.MS_UNBINDABLE != 0:
+		return unix.MS_PRIVATE | asked&unix.MS_REC
+	}
+	return asked
+}
+
+// rootPropagation is what "/" gets after the switch. The root is private by then (pivot_root(2) takes no other), which
+// is also what slave comes to for a mount whose peers were left behind.
+func rootPropagation(asked uint64) uint64 {
+	if asked&(unix.MS_SHARED|unix.MS_UNBINDABLE) == 0 {
+		return 0
+	}
+	return asked
+}
+
+// switchMethod is how the root becomes the process's root. Without a mount namespace of its own only chroot(2) will do:
+// both others would take the root away from every process of the host's namespace.
+func switchMethod(own, noPivot bool) string {
+	switch {
+	case !own:
+		return "chroot"
+	case noPivot:
+		return "move"
+	}
+	return "pivot_root"
+}
+
+// around are the commands before and after one mount.
+type around struct{ before, after []Step }
+
+func (b *builder) commands() map[int]around {
+	if len(b.c.Options.MountCommands) == 0 {
+		return nil
+	}
+	all := make(map[int]around, len(b.c.Options.MountCommands))
+	for k, mc := range b.c.Options.MountCommands {
+		pointer := "options#/mountCommands/" + strconv.Itoa(k)
+		a := all[mc.Mount]
+		a.before = append(a.before, commandSteps(pointer, "before", mc.Before)...)
+		a.after = append(a.after, commandSteps(pointer, "after", mc.After)...)
+		all[mc.Mount] = a
+	}
+	return all
+}
+
+func commandSteps(pointer, when string, commands []config.Command) []Step {
+	steps := make([]Step, len(commands))
+	for j, c := range commands {
+		steps[j] = &Command{
+			Base: Base{Ptr: pointer + "/" + when + "/" + strconv.Itoa(j)},
+			When: when,
+			Argv: append([]string{c.Path}, c.Args...),
+			Env:  c.Env,
+			Dir:  c.Dir,
+		}
+	}
+	return steps
+}
+
+func (b *builder) command(steps []Step) { b.plan.Prepare = append(b.plan.Prepare, steps...) }
+
+// below joins a path of the container with a name, or with a path in it.
+func below(dir, name string) string {
+	return strings.TrimSuffix(dir, "/") + "/" + strings.TrimPrefix(name, "/")
+}

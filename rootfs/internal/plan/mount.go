@@ -1,0 +1,193 @@
+package plan
+
+import (
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/librootfs/librootfs/rootfs/internal/config"
+	"github.com/librootfs/librootfs/rootfs/internal/errs"
+)
+
+// mount adds the steps of one entry of mounts.
+func (b *builder) mount(m *mount) error {
+	b.settle(m)
+	switch {
+	case m.bind:
+		return b.bind(m)
+	case m.Type == "":
+		return errs.Bad(m.pointer+"/type", "is missing, and no option says bind")
+	case m.opt.IDMap || m.opt.RecursiveIDMap || len(m.UIDMappings)+len(m.GIDMappings) > 0:
+		return errs.Bad(m.pointer, "only a bind mount can be idmapped")
+	case m.opt.CopyUp && m.Type != "tmpfs":
+		return errs.Bad(m.pointer+"/options", "only a tmpfs can have tmpcopyup")
+	case m.opt.Remount:
+		b.do(b.filesystem(m))
+		return nil
+	case m.Type == "cgroup2", m.Type == "cgroup" && b.f.Cgroup.Unified:
+		b.do(b.cgroup2(m))
+		return nil
+	case m.Type == "cgroup":
+		return b.cgroup1(m)
+	}
+	b.do(b.filesystem(m))
+	return nil
+}
+
+// base is the step that any kind of mount begins with. With the old mount(2) an attribute that nobody names is off,
+// whatever the mount is of; only a bind that names none keeps its source's.
+func (b *builder) base(m *mount) *Mount {
+	o := &m.opt
+	return &Mount{
+		Base:        Base{m.pointer, m.Destination},
+		Index:       m.index,
+		Type:        m.Type,
+		Source:      m.Source,
+		Remount:     o.Remount,
+		ExactAttr:   true,
+		Attr:        b.attr(m),
+		Clear:       o.Clear,
+		RecAttr:     o.RecAttr,
+		RecClear:    o.RecClear,
+		Propagation: o.Propagation,
+		PlainTarget: o.TargetNoFollow,
+		PlainSource: o.SourceNoFollow,
+	}
+}
+
+// attr is what the mount gets now: without read-only where the mount is to be written to before finalize.
+func (b *builder) attr(m *mount) uint64 {
+	if b.late(m) {
+		return m.opt.Attr &^ unix.MOUNT_ATTR_RDONLY
+	}
+	return m.opt.Attr
+}
+
+// late tells whether the mount has to stay writable until finalize: mount points are made in a tmpfs, devices in /dev.
+func (b *builder) late(m *mount) bool { return !m.bind && m.Type == "tmpfs" || m.Destination == "/dev" }
+
+// later notes that a mount asked to be read-only becomes so in finalize.
+func (b *builder) later(m *mount) {
+	if _, known := b.pending[m.Destination]; !known {
+		b.order = append(b.order, m.Destination)
+	}
+	b.pending[m.Destination] = &RemountReadonly{Base{m.pointer, m.Destination}}
+}
+
+// settle makes read-only what the mount m is about to cover. In finalize that path would lead to m, which would
+// get the read-only state that belongs to the mount below it.
+func (b *builder) settle(m *mount) {
+	if step := b.pending[m.Destination]; step != nil && !m.opt.Remount {
+		b.do(step)
+		delete(b.pending, m.Destination)
+	}
+}
+
+// filesystem is a mount of a file system of its own.
+func (b *builder) filesystem(m *mount) *Mount {
+	s := b.base(m)
+	s.Data = m.opt.Data
+	s.Super = superblock(m.opt.Super, s.Attr)
+	s.Label = b.c.MountLabel
+	if ownContext(m.opt.Data) {
+		s.Label = ""
+	}
+	readonly := m.opt.Attr&unix.MOUNT_ATTR_RDONLY != 0
+	if b.late(m) && m.opt.RecAttr&unix.MOUNT_ATTR_RDONLY != 0 {
+		// There is nothing below a new file system that could tell "rro" from "ro".
+		s.RecAttr &^= unix.MOUNT_ATTR_RDONLY
+		readonly = true
+	}
+	if b.late(m) && readonly {
+		b.later(m)
+	}
+	switch m.Type {
+	case "proc", "sysfs":
+		// A symlink of the image's in their place has sent them elsewhere (CVE-2019-19921). Neither can be labelled.
+		s.PlainTarget, s.Label = true, ""
+	case "mqueue":
+		s.Label, s.FileLabel = "", b.c.MountLabel
+	case "tmpfs":
+		s.CopyUp = m.opt.CopyUp
+		s.TargetMode = !m.opt.Remount && !hasKey(m.opt.Data, "mode")
+	}
+	return s
+}
+
+// superblock is the superblock options with read-only as attr has it: mount(2) makes both read-only, or neither.
+func superblock(asked []string, attr uint64) []string {
+	super := slices.DeleteFunc(slices.Clone(asked), func(s string) bool { return s == "ro" })
+	if attr&unix.MOUNT_ATTR_RDONLY != 0 {
+		super = append(super, "ro")
+	}
+	return super
+}
+
+// ownContext tells whether the data names a label of its own, beside which the kernel takes no other.
+func ownContext(data []string) bool {
+	return hasKey(data, "context") || hasKey(data, "fscontext") || hasKey(data, "defcontext")
+}
+
+func hasKey(data []string, key string) bool {
+	return slices.ContainsFunc(data, func(d string) bool { return strings.HasPrefix(d, key+"=") })
+}
+
+// bind is a bind mount.
+func (b *builder) bind(m *mount) error {
+	s := b.base(m)
+	s.Type = "bind"
+	s.Recursive = m.opt.Recursive
+	s.ExactAttr = m.opt.Touched
+	if m.opt.CopyUp {
+		return errs.Bad(m.pointer+"/options", "only a tmpfs can have tmpcopyup")
+	}
+	if m.opt.Relabel != 0 {
+		s.Relabel, s.Label = m.opt.Relabel, b.c.MountLabel
+	}
+	var err error
+	if s.IDMap, err = b.idmap(m); err != nil {
+		return err
+	}
+	if b.late(m) && m.opt.Attr&unix.MOUNT_ATTR_RDONLY != 0 {
+		b.later(m)
+	}
+	b.do(s)
+	return nil
+}
+
+// idmap is the mapping of a bind: its own, or the container's user namespace's. Mappings without an option mean idmap,
+// as the runtime specification has it.
+func (b *builder) idmap(m *mount) (*IDMap, error) {
+	o := &m.opt
+	uid, gid := len(m.UIDMappings), len(m.GIDMappings)
+	if !o.IDMap && !o.RecursiveIDMap && uid+gid == 0 {
+		return nil, nil
+	}
+	switch {
+	case uid == 0 && gid > 0:
+		return nil, errs.Bad(m.pointer+"/uidMappings", "an idmapped mount needs both uidMappings and gidMappings")
+	case gid == 0 && uid > 0:
+		return nil, errs.Bad(m.pointer+"/gidMappings", "an idmapped mount needs both uidMappings and gidMappings")
+	case uid == 0 && !b.c.Has("user"):
+		return nil, errs.Bad(m.pointer+"/options",
+			"an idmapped mount needs uidMappings and gidMappings where the container has no user namespace")
+	}
+	return &IDMap{
+		Recursive:   o.RecursiveIDMap,
+		OfContainer: uid == 0,
+		UID:         ranges(m.UIDMappings),
+		GID:         ranges(m.GIDMappings),
+	}, nil
+}
+
+func ranges(maps []config.IDMap) []Range {
+	if len(maps) == 0 {
+		return nil
+	}
+	r := make([]Range, len(maps))
+	for i, m := range maps {
+		r[i] = Range(m)
+	}
+	return r
+}
