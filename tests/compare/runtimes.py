@@ -67,7 +67,7 @@ def run(runtime, needs, bundle, state):
             ["unshare", "--mount", "--propagation", "private", "sh", "-c", WRAPPER, "sh",
              "cgroup2" if "cgroup2" in needs else "-", "shared" if "shared" in needs else "-", " ".join(map(str, procs)),
              *command(runtime, needs, bundle, state)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
             env={**os.environ, "LC_ALL": "C"})
     if done.returncode != 0:
         raise RuntimeError(f"status {done.returncode}: {done.stderr.strip()}")
