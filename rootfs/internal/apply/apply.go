@@ -1,0 +1,152 @@
+// Package apply carries out a plan: the only part of the library with effects. It holds the container's root by
+// descriptor, does the steps in order on the calling thread, and gives each error the JSON pointer of its step.
+package apply
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/librootfs/librootfs/rootfs/internal/errs"
+	"github.com/librootfs/librootfs/rootfs/internal/inroot"
+	"github.com/librootfs/librootfs/rootfs/internal/linux"
+	"github.com/librootfs/librootfs/rootfs/internal/plan"
+)
+
+// Host is what the calling program lends to the steps.
+type Host struct {
+	// MountsReady is called between the mounts and the switch of the root; its error ends Prepare.
+	MountsReady func() error
+	// Progress is told each step before it is done.
+	Progress func(index, count int, step plan.Step)
+	// Sources are descriptors for mounts, by their index in the config. They stay open and belong to the caller.
+	Sources map[int]int
+	// State is the OCI state that hooks get on their standard input.
+	State []byte
+	// Rootfs is the host's path of the root: the working directory of hooks.
+	Rootfs string
+}
+
+// Executor holds what the steps share. It keeps no descriptor between Prepare and Finalize.
+type Executor struct {
+	host Host
+	root inroot.Root
+	// umask is the caller's, put back whenever anything but this library runs.
+	umask int
+	// attached: the root's own mount stands, and has to go if Prepare fails before the switch.
+	attached, switched bool
+	// sharesNS: the mount namespace is the host's, nothing of it may be changed.
+	sharesNS bool
+	// ids are the mounts that Finalize comes back to, by target.
+	ids map[string]uint64
+
+	masks maskSources
+}
+
+// New makes an executor for one root.
+func New(host Host) *Executor {
+	return &Executor{host: host, root: inroot.Root{FD: -1}, ids: map[string]uint64{}}
+}
+
+// Prepare does the steps up to a switched root. On an error it takes away the mounts that it made where the process has
+// not yet moved into them: with a mount namespace that others share, nothing stays behind.
+func (x *Executor) Prepare(steps []plan.Step) error {
+	// Modes are those of the config, not those that happen to be left by the caller's umask.
+	x.umask = unix.Umask(0)
+	defer unix.Umask(x.umask)
+	err := x.run(steps)
+	if err != nil && x.attached && !x.switched {
+		x.undo()
+	}
+	x.release()
+	return err
+}
+
+// Finalize does the steps after the switch: the root is now the process's own.
+func (x *Executor) Finalize(steps []plan.Step) error {
+	fd, err := linux.Open("/", unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	x.root.FD = fd
+	defer x.release()
+	return x.run(steps)
+}
+
+func (x *Executor) release() {
+	x.masks.close()
+	linux.Close(x.root.FD)
+	x.root.FD = -1
+}
+
+func (x *Executor) run(steps []plan.Step) error {
+	for i, s := range steps {
+		if x.host.Progress != nil {
+			x.host.Progress(i, len(steps), s)
+		}
+		if err := x.step(s); err != nil {
+			return errs.At(s.Pointer(), err)
+		}
+	}
+	return nil
+}
+
+func (x *Executor) step(s plan.Step) error {
+	switch s := s.(type) {
+	case *plan.OpenRoot:
+		return x.openRoot(s)
+	case *plan.Command:
+		return x.command(s)
+	case *plan.Mount:
+		return x.mount(s)
+	case *plan.Device:
+		return x.device(s)
+	case *plan.Symlink:
+		return x.symlink(s)
+	case *plan.MountsReady:
+		return x.mountsReady()
+	case *plan.Hook:
+		return x.hook(s)
+	case *plan.SwitchRoot:
+		return x.switchRoot(s)
+	case *plan.Propagation:
+		return linux.Mount("", s.Path, "", s.Flags, "")
+	case *plan.Stdio:
+		return x.stdio()
+	case *plan.Chdir:
+		return x.chdir(s)
+	case *plan.RemountReadonly:
+		return x.remountReadonly(s)
+	case *plan.ReadonlyRoot:
+		return x.readonlyRoot()
+	case *plan.Umask:
+		unix.Umask(int(s.Mask))
+		return nil
+	case *plan.Sysctl:
+		return x.sysctl(s)
+	case *plan.ReadonlyPath:
+		return x.readonlyPath(s)
+	case *plan.MaskPath:
+		return x.maskPath(s)
+	}
+	return &errs.Error{Code: errs.Internal, Op: s.Op(), Detail: "no executor for this step"}
+}
+
+// asHost runs what is not the library's own with the umask that the host had.
+func (x *Executor) asHost(do func() error) error {
+	unix.Umask(x.umask)
+	defer unix.Umask(0)
+	return do()
+}
+
+func (x *Executor) mountsReady() error {
+	if x.host.MountsReady == nil {
+		return nil
+	}
+	err := x.asHost(x.host.MountsReady)
+	var known *errs.Error
+	if err == nil || errors.As(err, &known) {
+		return err
+	}
+	return &errs.Error{Code: errs.Callback, Op: "on_mounts_ready", Detail: err.Error()}
+}

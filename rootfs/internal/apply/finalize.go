@@ -1,0 +1,169 @@
+package apply
+
+import (
+	"errors"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/librootfs/librootfs/rootfs/internal/errs"
+	"github.com/librootfs/librootfs/rootfs/internal/inroot"
+	"github.com/librootfs/librootfs/rootfs/internal/linux"
+	"github.com/librootfs/librootfs/rootfs/internal/plan"
+	"github.com/librootfs/librootfs/rootfs/internal/procfs"
+	"github.com/librootfs/librootfs/rootfs/internal/tree"
+)
+
+// remountReadonly makes read-only what had to be writable until now. The mount is known by its id: where another stands at
+// its path by now, something moved the directories about.
+func (x *Executor) remountReadonly(s *plan.RemountReadonly) error {
+	fd, err := x.root.Open(s.Path, unix.O_PATH, inroot.Follow)
+	if err != nil {
+		return err
+	}
+	t := tree.At(fd, s.Path)
+	defer t.Close()
+	id, root, err := linux.MountID(fd)
+	if err != nil {
+		return err
+	}
+	if want, known := x.ids[s.Path]; !root || (known && id != want) {
+		return errs.Refuse("statx", s.Path, "is not the mount that was made there")
+	}
+	return readonly(t)
+}
+
+func (x *Executor) readonlyRoot() error {
+	fd, err := linux.Openat(x.root.FD, ".", unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	t := tree.At(fd, "/")
+	defer t.Close()
+	return readonly(t)
+}
+
+// A mount that has a file open for writing cannot become read-only; who has it open may be about to close it.
+const (
+	busyRetries = 5
+	busyWait    = 100 * time.Millisecond
+)
+
+func readonly(t *tree.Tree) error {
+	for i := 1; ; i++ {
+		err := t.Change(tree.Attr{Set: unix.MOUNT_ATTR_RDONLY})
+		if !errors.Is(err, unix.EBUSY) || i == busyRetries {
+			return err
+		}
+		time.Sleep(busyWait)
+	}
+}
+
+func (x *Executor) sysctl(s *plan.Sysctl) error {
+	return procfs.Write("sys/"+s.File, s.Value)
+}
+
+// readonlyPath binds what a path stands for onto itself, read-only. One descriptor serves for source and target.
+func (x *Executor) readonlyPath(s *plan.ReadonlyPath) error {
+	fd, err := x.root.Open(s.Path, unix.O_PATH, inroot.Follow)
+	if absent(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer linux.Close(fd)
+	t, err := tree.Clone(fd, "", s.Path, true, false)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	if err := t.Change(tree.Attr{Set: unix.MOUNT_ATTR_RDONLY}); err != nil {
+		return err
+	}
+	again := func() (int, error) { return x.root.Open(s.Path, unix.O_PATH, inroot.Follow) }
+	return aimed(t.Attach(fd, again), s.Path, s.Path)
+}
+
+// absent: there is nothing at the path that could be masked or made read-only.
+func absent(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR)
+}
+
+// maskSources are what covers masked paths, made at the first use.
+type maskSources struct {
+	null int // the container's null device, plus one; 0 for not yet opened
+	dir  *tree.Tree
+}
+
+func (m *maskSources) close() {
+	if m.null > 0 {
+		linux.Close(m.null - 1)
+	}
+	m.dir.Close()
+	*m = maskSources{}
+}
+
+// maskPath covers a file with the null device and a directory with an empty tmpfs. All directories share one tmpfs: each
+// superblock costs the kernel memory, and some configs mask thousands.
+func (x *Executor) maskPath(s *plan.MaskPath) error {
+	target, err := x.root.Open(s.Path, unix.O_PATH, inroot.Follow)
+	if absent(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer linux.Close(target)
+	again := func() (int, error) { return x.root.Open(s.Path, unix.O_PATH, inroot.Follow) }
+	st, err := linux.Fstat(target)
+	if err != nil {
+		return err
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		return x.maskDir(s, target, again)
+	}
+	if x.masks.null == 0 {
+		fd, err := x.openNull(unix.O_PATH)
+		if err != nil {
+			return err
+		}
+		x.masks.null = fd + 1
+	}
+	t, err := tree.Clone(x.masks.null-1, "", "/dev/null", false, false)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	return aimed(t.Attach(target, again), "/dev/null", s.Path)
+}
+
+func (x *Executor) maskDir(s *plan.MaskPath, target int, again func() (int, error)) error {
+	if x.masks.dir != nil {
+		t, err := tree.Clone(x.masks.dir.FD, "", "tmpfs", false, false)
+		if err != nil {
+			return err
+		}
+		defer t.Close()
+		return aimed(t.Attach(target, again), "tmpfs", s.Path)
+	}
+	fs := tree.FS{Type: "tmpfs", Source: "tmpfs", Super: []string{"ro"}, Data: []string{"nr_blocks=1", "nr_inodes=1"},
+		Attr: unix.MOUNT_ATTR_RDONLY}
+	if s.Label != "" {
+		data, err := withLabel(fs.Data, s.Label)
+		if err != nil {
+			return err
+		}
+		fs.Data = data
+	}
+	t, err := tree.New(fs)
+	if err != nil {
+		return err
+	}
+	if err := t.Attach(target, again); err != nil {
+		t.Close()
+		return aimed(err, "tmpfs", s.Path)
+	}
+	x.masks.dir = t
+	return nil
+}

@@ -1,0 +1,238 @@
+package apply
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/librootfs/librootfs/rootfs/internal/errs"
+	"github.com/librootfs/librootfs/rootfs/internal/inroot"
+	"github.com/librootfs/librootfs/rootfs/internal/linux"
+	"github.com/librootfs/librootfs/rootfs/internal/plan"
+	"github.com/librootfs/librootfs/rootfs/internal/tree"
+)
+
+// mount makes one mount, or where that fails in a way that the plan foresees, what stands in for it.
+func (x *Executor) mount(m *plan.Mount) error {
+	err := x.mountOne(m)
+	for err != nil && m.Fallback != nil && isOneOf(err, m.FallbackOn) {
+		m = m.Fallback
+		err = x.mountOne(m)
+	}
+	return err
+}
+
+// mountOne builds the tree, resolves the target once, and joins the two.
+func (x *Executor) mountOne(m *plan.Mount) error {
+	if m.Type == "bind" {
+		return x.bind(m)
+	}
+	target, made, err := x.target(m, true)
+	if err != nil {
+		return err
+	}
+	defer linux.Close(target.fd)
+	if err := x.mayCover(target, m.Type == "proc"); err != nil {
+		return err
+	}
+	fs := tree.FS{Type: m.Type, Source: m.Source, Super: m.Super, Data: m.Data, Attr: m.Attr}
+	if m.TargetMode && !made {
+		st, err := linux.Fstat(target.fd)
+		if err != nil {
+			return err
+		}
+		fs.Data = append(fs.Data[:len(fs.Data):len(fs.Data)], "mode="+strconv.FormatUint(uint64(st.Mode&0o7777), 8))
+	}
+	if m.Label != "" {
+		if fs.Data, err = withLabel(fs.Data, m.Label); err != nil {
+			return err
+		}
+	}
+	t, err := tree.New(fs)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	if m.CopyUp {
+		if err := copyUp(target.fd, t); err != nil {
+			return err
+		}
+	}
+	if err := x.finish(m, t, target); err != nil {
+		return err
+	}
+	if m.FileLabel != "" {
+		return setFileLabel(t.FD, m.FileLabel)
+	}
+	return nil
+}
+
+func (x *Executor) bind(m *plan.Mount) error {
+	t, lent, err := x.source(m)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	if m.Relabel != 0 {
+		if err := relabel(m.Source, m.Label, m.Relabel); err != nil {
+			return err
+		}
+	}
+	if m.IDMap != nil && !lent {
+		if err := idmap(t, m.IDMap); err != nil {
+			return err
+		}
+	}
+	target, _, err := x.targetLike(m, t)
+	if err != nil {
+		return err
+	}
+	defer linux.Close(target.fd)
+	isProc := false
+	if target.resolved == "/proc" {
+		st, err := t.Statfs()
+		if err != nil {
+			return err
+		}
+		isProc = st.Type == unix.PROC_SUPER_MAGIC
+	}
+	if err := x.mayCover(target, isProc); err != nil {
+		return err
+	}
+	if m.ExactAttr {
+		if err := t.Exactly(m.Attr, m.Clear); err != nil {
+			return err
+		}
+	}
+	return x.finish(m, t, target)
+}
+
+// source is the tree to bind: cloned from the host's path, or from the descriptor that the host lent. What is lent for an
+// idmapped mount is mapped already.
+func (x *Executor) source(m *plan.Mount) (t *tree.Tree, lent bool, err error) {
+	fd, lent := x.host.Sources[m.Index]
+	if !lent {
+		t, err = tree.Clone(unix.AT_FDCWD, m.Source, m.Source, m.Recursive, m.PlainSource)
+		return t, false, err
+	}
+	t, err = tree.Clone(fd, "", m.Source, m.Recursive, false)
+	if errors.Is(err, unix.EINVAL) {
+		// Before Linux 6.15 a detached tree cannot be cloned, only attached: what the host lent is then used up.
+		dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			return nil, true, errs.Sys("fcntl", m.Source, err)
+		}
+		return tree.Detached(dup, m.Source), true, nil
+	}
+	return t, true, err
+}
+
+// finish sets what a mount of either kind has, attaches it, and remembers it where Finalize comes back to it.
+func (x *Executor) finish(m *plan.Mount, t *tree.Tree, target target) error {
+	if err := t.Change(tree.Attr{Set: m.RecAttr, Clear: m.RecClear, Recursive: true}); err != nil {
+		return err
+	}
+	for _, p := range m.Propagation {
+		if err := t.Change(tree.Attr{Propagation: p &^ unix.MS_REC, Recursive: p&unix.MS_REC != 0}); err != nil {
+			return err
+		}
+	}
+	again := func() (int, error) { return x.root.Open(m.Path, unix.O_PATH, target.links) }
+	if err := t.Attach(target.fd, again); err != nil {
+		return aimed(err, t.Name(), m.Path)
+	}
+	if m.Remounted {
+		id, _, err := linux.MountID(t.FD)
+		if err != nil {
+			return err
+		}
+		x.ids[m.Path] = id
+	}
+	return nil
+}
+
+// target is a resolved mount target.
+type target struct {
+	fd    int
+	links inroot.Links
+	// resolved is its path in the container with all symlinks undone.
+	resolved string
+}
+
+// target resolves a mount's target, and makes it where it is missing.
+func (x *Executor) target(m *plan.Mount, dir bool) (target, bool, error) {
+	return x.resolve(m, func() (bool, error) { return dir, nil })
+}
+
+// targetLike is target for a bind: what is made is of the kind of the source, which is looked at only then.
+func (x *Executor) targetLike(m *plan.Mount, t *tree.Tree) (target, bool, error) {
+	return x.resolve(m, t.IsDir)
+}
+
+func (x *Executor) resolve(m *plan.Mount, isDir func() (bool, error)) (target, bool, error) {
+	// Most targets have no symlink on their way; then the path is known to be what it says.
+	fd, err := x.root.Open(m.Path, unix.O_PATH, inroot.Plain)
+	links, made := inroot.Plain, false
+	switch {
+	case err == nil:
+		return target{fd, links, m.Path}, false, nil
+	case errors.Is(err, unix.ENOENT):
+		// What exists of the path is free of symlinks, and what is made now is so too.
+	case errors.Is(err, unix.ELOOP) && !m.PlainTarget:
+		links = inroot.Follow
+	case errors.Is(err, unix.ELOOP):
+		return target{}, false, &errs.Error{Code: errs.Unsafe, Errno: unix.ELOOP, Op: "openat2", Args: m.Path,
+			Detail: m.Type + " must be mounted on an ordinary directory, without a symlink on the way"}
+	default:
+		return target{}, false, err
+	}
+	dir, err := isDir()
+	if err != nil {
+		return target{}, false, err
+	}
+	if dir {
+		fd, made, err = x.root.Dir(m.Path, links)
+	} else {
+		fd, made, err = x.root.File(m.Path, links)
+	}
+	if err != nil {
+		return target{}, false, err
+	}
+	resolved := m.Path
+	if links == inroot.Follow {
+		if resolved, err = x.pathOf(fd); err != nil {
+			linux.Close(fd)
+			return target{}, false, err
+		}
+	}
+	return target{fd, links, resolved}, made, nil
+}
+
+// aimed makes an error of attaching say from where to where.
+func aimed(err error, from, to string) error {
+	var e *errs.Error
+	if errors.As(err, &e) {
+		e.Args = from + " -> " + to
+		switch e.Errno {
+		case unix.ENOTDIR:
+			e.Detail = "one of the two is a directory, the other is not"
+		case unix.EINVAL, unix.ELOOP:
+			e.Detail = strings.TrimPrefix(e.Detail+"; the mount does not fit its target", "; ")
+		}
+	}
+	return err
+}
+
+// isOneOf tells whether the error's errno is among those named.
+func isOneOf(err error, names []string) bool {
+	for _, n := range names {
+		if errno, ok := errnoByName[n]; ok && errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
+}
+
+var errnoByName = map[string]unix.Errno{"EPERM": unix.EPERM, "EBUSY": unix.EBUSY, "ENOENT": unix.ENOENT}

@@ -1,0 +1,105 @@
+package apply
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/librootfs/librootfs/rootfs/internal/errs"
+	"github.com/librootfs/librootfs/rootfs/internal/linux"
+	"github.com/librootfs/librootfs/rootfs/internal/plan"
+	"github.com/librootfs/librootfs/rootfs/internal/tree"
+)
+
+// openRoot takes hold of the root file system and makes a mount of it. Nothing is changed before it is known to be one.
+func (x *Executor) openRoot(s *plan.OpenRoot) error {
+	dir, err := OpenRootDir(s.Source)
+	if err != nil {
+		return err
+	}
+	if !s.HasMountNS {
+		x.sharesNS = true
+		x.root.FD = dir
+		return nil
+	}
+	defer linux.Close(dir)
+	if err := linux.Mount("", "/", "", s.HostPropagation, ""); err != nil {
+		return err
+	}
+	// Where mounts may still be shared, the bind of the root would appear on the host, and pivot_root(2) would refuse it.
+	if s.HostPropagation&unix.MS_SHARED != 0 || s.HostPropagation&unix.MS_REC == 0 {
+		if err := privateParent(dir); err != nil {
+			return err
+		}
+	}
+	t, err := tree.Clone(dir, "", s.Source, true, false)
+	if err != nil {
+		return err
+	}
+	again := func() (int, error) { return linux.Open(s.Source, unix.O_PATH|unix.O_DIRECTORY) }
+	if err := t.Attach(dir, again); err != nil {
+		t.Close()
+		return err
+	}
+	x.root.FD, x.attached = t.FD, true
+	return nil
+}
+
+// OpenRootDir opens a root file system (O_PATH) after making sure that it can be one. The caller closes it.
+func OpenRootDir(path string) (int, error) {
+	dir, err := linux.Open(path, unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return -1, err
+	}
+	slash, err := linux.Open("/", unix.O_PATH|unix.O_DIRECTORY)
+	if err == nil {
+		defer linux.Close(slash)
+		var same bool
+		if same, err = linux.Same(dir, slash); same {
+			err = &errs.Error{Code: errs.Invalid, Op: "config", Detail: path + " is the host's own root"}
+		}
+	}
+	if err != nil {
+		linux.Close(dir)
+		return -1, err
+	}
+	return dir, nil
+}
+
+// privateParent makes the mount that dir lies on private, by walking up to its root: the host's mount table is not read,
+// so that its size and its changes do not matter.
+func privateParent(dir int) error {
+	fd, err := linux.Openat(dir, ".", unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	for range unix.PathMax {
+		t := tree.At(fd, "parent of the root")
+		err := t.Change(tree.Attr{Propagation: unix.MS_PRIVATE})
+		if !errors.Is(err, unix.EINVAL) {
+			linux.Close(fd)
+			return err
+		}
+		up, err := linux.Openat(fd, "..", unix.O_PATH|unix.O_DIRECTORY, 0)
+		linux.Close(fd)
+		if err != nil {
+			return err
+		}
+		fd = up
+	}
+	linux.Close(fd)
+	return errs.Refuse("mount_setattr", "parent of the root", "no mount found above it")
+}
+
+// undo takes the root's mount away again, with all that was mounted below it.
+func (x *Executor) undo() {
+	back, err := linux.Open(".", unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return
+	}
+	defer linux.Close(back)
+	if linux.Fchdir(x.root.FD) == nil {
+		_ = linux.Unmount(".", unix.MNT_DETACH)
+		_ = linux.Fchdir(back)
+	}
+}

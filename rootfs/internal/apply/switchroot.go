@@ -1,0 +1,204 @@
+package apply
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+
+	"github.com/librootfs/librootfs/rootfs/internal/errs"
+	"github.com/librootfs/librootfs/rootfs/internal/inroot"
+	"github.com/librootfs/librootfs/rootfs/internal/linux"
+	"github.com/librootfs/librootfs/rootfs/internal/plan"
+	"github.com/librootfs/librootfs/rootfs/internal/procfs"
+)
+
+// switchRoot makes the container's root the root of the process; the working directory is "/" afterwards.
+func (x *Executor) switchRoot(s *plan.SwitchRoot) error {
+	var err error
+	switch s.Method {
+	case "pivot_root":
+		err = x.pivot()
+	case "move":
+		err = x.move()
+	default:
+		err = x.chroot()
+	}
+	x.switched = err == nil
+	return err
+}
+
+// pivot stacks the old root on the new one and takes it off again, so that the image needs no directory for it
+// (pivot_root(2), NOTES: pivot_root(".", ".")).
+func (x *Executor) pivot() error {
+	old, err := linux.Open("/", unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	defer linux.Close(old)
+	if err := linux.Fchdir(x.root.FD); err != nil {
+		return err
+	}
+	if err := linux.PivotRoot(".", "."); err != nil {
+		return err
+	}
+	x.switched = true
+	if err := linux.Fchdir(old); err != nil {
+		return err
+	}
+	// The unmount below must not reach the host: what is shared with it becomes a slave first.
+	if err := linux.Mount("", ".", "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
+		return err
+	}
+	if err := linux.Unmount(".", unix.MNT_DETACH); err != nil {
+		return err
+	}
+	return linux.Fchdir(x.root.FD)
+}
+
+// move is for a host whose root is a ramfs, which pivot_root(2) refuses. The host's mounts stay in the namespace, below
+// the new root. A full procfs or sysfs among them would let the container mount its own without the masks that the
+// kernel otherwise insists on (mount_namespaces(7)), so those are taken away or covered.
+func (x *Executor) move() error {
+	if err := x.hideFull(); err != nil {
+		return err
+	}
+	if err := linux.Fchdir(x.root.FD); err != nil {
+		return err
+	}
+	slash, err := linux.Open("/", unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	defer linux.Close(slash)
+	err = linux.MoveMount(x.root.FD, slash)
+	if err != nil && linux.CallMoveMount.Refused(err) {
+		err = linux.Mount(".", "/", "", unix.MS_MOVE, "")
+	}
+	if err != nil {
+		return err
+	}
+	return x.chroot()
+}
+
+func (x *Executor) hideFull() error {
+	root, err := procfs.Readlink(x.root.FD)
+	if err != nil {
+		return err
+	}
+	info, err := procfs.Read("self/mountinfo")
+	if err != nil {
+		return err
+	}
+	full, err := mountinfo.GetMountsFromReader(strings.NewReader(string(info)), func(m *mountinfo.Info) (skip, stop bool) {
+		inside := m.Mountpoint == root || strings.HasPrefix(m.Mountpoint, root+"/")
+		return inside || m.Root != "/" || (m.FSType != "proc" && m.FSType != "sysfs"), false
+	})
+	if err != nil {
+		return errs.Sys("mountinfo", "", err)
+	}
+	for _, m := range full {
+		if err := hide(m.Mountpoint); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func hide(path string) error {
+	err := linux.Mount("", path, "", unix.MS_SLAVE|unix.MS_REC, "")
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EINVAL) {
+		return nil // a mount above it went first
+	}
+	if err == nil {
+		err = linux.Unmount(path, unix.MNT_DETACH)
+	}
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EPERM) {
+		// Locked by the user namespace that owns it: it cannot go, but it can be covered.
+		err = linux.Mount("tmpfs", path, "tmpfs", unix.MS_RDONLY, "")
+	}
+	return err
+}
+
+func (x *Executor) chroot() error {
+	if err := linux.Fchdir(x.root.FD); err != nil {
+		return err
+	}
+	if err := linux.Chroot("."); err != nil {
+		return err
+	}
+	return linux.Fchdir(x.root.FD)
+}
+
+// stdio puts the container's null device where the process came with the host's: a descriptor of the host's file would
+// otherwise stay reachable. Anything that is not the null device is left alone.
+func (x *Executor) stdio() error {
+	null := -1
+	defer func() { linux.Close(null) }()
+	for fd := range 3 {
+		st, err := linux.Fstat(fd)
+		if errors.Is(err, unix.EBADF) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if !isDevice(&st, 'c', 1, 3) {
+			continue
+		}
+		if null < 0 {
+			if null, err = x.openNull(unix.O_RDWR); err != nil {
+				return err
+			}
+		}
+		if err := unix.Dup3(null, fd, 0); err != nil {
+			return errs.Sys("dup3", linux.FD(fd), err)
+		}
+	}
+	return nil
+}
+
+// openNull opens the container's null device, and makes sure that it is one before (O_PATH) it can have any effect.
+func (x *Executor) openNull(flags int) (int, error) {
+	path, err := x.root.Open("/dev/null", unix.O_PATH|unix.O_NOFOLLOW, inroot.Follow)
+	if err != nil {
+		return -1, err
+	}
+	if err := mustBeNull(path); err != nil || flags == unix.O_PATH {
+		if err != nil {
+			linux.Close(path)
+			path = -1
+		}
+		return path, err
+	}
+	defer linux.Close(path)
+	fd, err := x.root.Open("/dev/null", flags|unix.O_NOFOLLOW, inroot.Follow)
+	if err != nil {
+		return -1, err
+	}
+	if err := mustBeNull(fd); err != nil {
+		linux.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+func mustBeNull(fd int) error {
+	st, err := linux.Fstat(fd)
+	if err == nil && !isDevice(&st, 'c', 1, 3) {
+		err = errs.Refuse("fstat", "/dev/null", "is not the character device 1:3")
+	}
+	return err
+}
+
+// chdir enters the working directory by descriptor: no magic link can lead out to a directory of the host whose
+// descriptor is open (CVE-2024-21626).
+func (x *Executor) chdir(s *plan.Chdir) error {
+	fd, _, err := x.root.Dir(s.Path, inroot.Follow)
+	if err != nil {
+		return err
+	}
+	defer linux.Close(fd)
+	return linux.Fchdir(fd)
+}

@@ -1,0 +1,57 @@
+// Package label puts SELinux labels on mounts and files, through opencontainers/selinux.
+package label
+
+import (
+	"github.com/opencontainers/selinux/go-selinux"
+	selabel "github.com/opencontainers/selinux/go-selinux/label"
+	"golang.org/x/sys/unix"
+
+	"github.com/librootfs/librootfs/rootfs/internal/errs"
+	"github.com/librootfs/librootfs/rootfs/internal/linux"
+)
+
+// Context gives a file system's options with the mount's label among them. Without SELinux it is an error: a label that
+// was asked for by name and is not there would be a protection that is silently missing.
+func Context(data []string, label string) ([]string, error) {
+	if err := enabled(label); err != nil {
+		return nil, err
+	}
+	return append(data[:len(data):len(data)], "context="+label), nil
+}
+
+// Set labels the file that fd, which may be an O_PATH descriptor, stands for.
+func Set(fd int, label string) error {
+	if err := enabled(label); err != nil {
+		return err
+	}
+	return errs.Sys("setxattr", "security.selinux, "+label, selinux.SetFileLabel(linux.ProcFD(fd), label))
+}
+
+// Relabel gives everything below path the label: how 'z' (shared between containers) or 'Z' (private).
+func Relabel(path, label string, how byte) error {
+	if label == "" {
+		return nil
+	}
+	if err := enabled(label); err != nil {
+		return err
+	}
+	err := selabel.Relabel(path, label, how == 'z')
+	if err == nil {
+		return nil
+	}
+	return &errs.Error{Code: errs.System, Op: "relabel", Args: path + ", " + label, Detail: err.Error(), Errno: errnoOf(err)}
+}
+
+func errnoOf(err error) unix.Errno {
+	if e, ok := errs.Sys("relabel", "", err).(*errs.Error); ok {
+		return e.Errno
+	}
+	return 0
+}
+
+func enabled(label string) error {
+	if selinux.GetEnabled() {
+		return nil
+	}
+	return errs.Cannot("selinux", label, "a label was asked for and the kernel has no SELinux enabled")
+}

@@ -1,0 +1,196 @@
+package tree
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/librootfs/librootfs/rootfs/internal/errs"
+	"github.com/librootfs/librootfs/rootfs/internal/linux"
+	"github.com/librootfs/librootfs/rootfs/internal/procfs"
+)
+
+// legacy is a tree that mount(2) will make when it is attached, for kernels without detached trees. It is as safe: the
+// target is named through the library's own descriptor directory in /proc, and the new mount is recognised by the
+// identity of its root before anything more is done to it.
+type legacy struct {
+	fs        *FS // a new file system; nil for a bind
+	source    int // O_PATH descriptor of a bind's source, or -1
+	recursive bool
+}
+
+// change is one change of attributes that waits for the mount to exist.
+type change struct {
+	Attr
+	exactly bool
+}
+
+func newLegacy(fs FS) (*Tree, error) {
+	return &Tree{FD: -1, name: fs.Type, legacy: &legacy{fs: &fs, source: -1}}, nil
+}
+
+func cloneLegacy(dirfd int, path, name string, recursive, noFollow bool) (*Tree, error) {
+	flags := unix.O_PATH
+	if noFollow {
+		flags |= unix.O_NOFOLLOW
+	}
+	var fd int
+	var err error
+	if path == "" {
+		fd, err = unix.FcntlInt(uintptr(dirfd), unix.F_DUPFD_CLOEXEC, 0)
+		err = errs.Sys("fcntl", name, err)
+	} else {
+		fd, err = linux.Openat(dirfd, path, flags, 0)
+	}
+	if err != nil {
+		return nil, renamed(err, name)
+	}
+	t := &Tree{FD: -1, name: name, legacy: &legacy{source: fd, recursive: recursive}}
+	if st, err := linux.Fstat(fd); err != nil || st.Mode&unix.S_IFMT == unix.S_IFLNK {
+		t.Close()
+		if err == nil {
+			err = errs.Sys("open", name, unix.ELOOP)
+		}
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *Tree) attachLegacy(target int, again func() (int, error)) error {
+	l := t.legacy
+	before, _, err := linux.MountID(target)
+	if err != nil {
+		return err
+	}
+	if err := l.mount(target, t.name); err != nil {
+		return err
+	}
+	fd, err := again()
+	if err != nil {
+		return err
+	}
+	if err := l.recognise(fd, before, t.name); err != nil {
+		linux.Close(fd)
+		return err
+	}
+	t.FD, t.attached = fd, true
+	return t.applyChanges()
+}
+
+// applyChanges does what had to wait.
+func (t *Tree) applyChanges() error {
+	for _, c := range t.changes {
+		if err := t.changeLegacy(c); err != nil {
+			return err
+		}
+	}
+	t.changes = nil
+	return nil
+}
+
+// mount calls mount(2) from within the descriptor directory, where a bare number names a descriptor.
+func (l *legacy) mount(target int, name string) error {
+	return inFDDir(func() error {
+		to := strconv.Itoa(target)
+		if l.fs == nil {
+			flags := uint64(unix.MS_BIND)
+			if l.recursive {
+				flags |= unix.MS_REC
+			}
+			return renamed(linux.Mount(strconv.Itoa(l.source), to, "", flags, ""), name)
+		}
+		data := strings.Join(l.fs.Data, ",")
+		if len(data) >= unix.Getpagesize() {
+			return errs.Cannot("mount", name, "the options are longer than the page that mount(2) takes")
+		}
+		flags := msOf(l.fs.Attr)
+		for _, s := range l.fs.Super {
+			flags |= superMS[s]
+		}
+		return renamed(linux.Mount(l.fs.Source, to, l.fs.Type, flags, data), name)
+	})
+}
+
+// recognise makes sure that fd, found by resolving the target's path again, is the root of the mount just made: only this
+// process mounts here, so a new mount root with the right identity can be nothing else.
+func (l *legacy) recognise(fd int, before uint64, name string) error {
+	id, root, err := linux.MountID(fd)
+	if err != nil {
+		return err
+	}
+	same := true
+	if l.source >= 0 {
+		if same, err = linux.Same(fd, l.source); err != nil {
+			return err
+		}
+	}
+	if !root || !same || (id != 0 && id == before) {
+		return errs.Refuse("mount", name, "its target was exchanged while it was mounted")
+	}
+	return nil
+}
+
+// changeLegacy changes an attached mount with mount(2).
+func (t *Tree) changeLegacy(c change) error {
+	fd, name := t.FD, t.name
+	if c.Recursive && (c.Set|c.Clear) != 0 {
+		return errs.Cannot("mount_setattr", name, "recursive mount attributes need mount_setattr(2), Linux 5.12")
+	}
+	return inFDDir(func() error {
+		self := strconv.Itoa(fd)
+		if c.Propagation != 0 {
+			flags := c.Propagation
+			if c.Recursive {
+				flags |= unix.MS_REC
+			}
+			if err := linux.Mount("", self, "", flags, ""); err != nil {
+				return renamed(err, name)
+			}
+		}
+		if !c.exactly && c.Set|c.Clear == 0 {
+			return nil
+		}
+		st, err := linux.Fstatfs(fd)
+		if err != nil {
+			return err
+		}
+		has := attrOf(uint64(st.Flags))
+		want := has&^c.Clear | c.Set
+		if c.exactly {
+			want = c.Set
+		}
+		err = linux.Mount("", self, "", unix.MS_REMOUNT|unix.MS_BIND|msOf(want), "")
+		if c.exactly && errors.Is(err, unix.EPERM) {
+			locked, lockErr := t.lockedBy(c.Set, c.Clear)
+			if lockErr != nil {
+				return lockErr
+			}
+			err = linux.Mount("", self, "", unix.MS_REMOUNT|unix.MS_BIND|msOf(want|locked), "")
+		}
+		return renamed(err, name)
+	})
+}
+
+// inFDDir runs do with the working directory in /proc/thread-self/fd of a procfs of the library's own, and goes back.
+func inFDDir(do func() error) error {
+	dir, err := procfs.FDDir()
+	if err != nil {
+		return err
+	}
+	defer linux.Close(dir)
+	back, err := linux.Open(".", unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	defer linux.Close(back)
+	if err := linux.Fchdir(dir); err != nil {
+		return err
+	}
+	err = do()
+	if backErr := linux.Fchdir(back); err == nil {
+		err = backErr
+	}
+	return err
+}

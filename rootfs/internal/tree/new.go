@@ -1,0 +1,108 @@
+package tree
+
+import (
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/librootfs/librootfs/rootfs/internal/errs"
+	"github.com/librootfs/librootfs/rootfs/internal/linux"
+)
+
+// FS says what file system to make.
+type FS struct {
+	Type, Source string
+	Super        []string // "ro", "sync", ...: flags of the superblock
+	Data         []string // "mode=755", "xino"
+	Attr         uint64   // MOUNT_ATTR_*
+}
+
+// maxValue is the longest string that fsconfig(2) takes: 255 bytes and the NUL.
+const maxValue = 255
+
+// New makes a file system and a detached mount of it.
+func New(fs FS) (*Tree, error) {
+	if !detachable() {
+		return newLegacy(fs)
+	}
+	fsfd, err := linux.Fsopen(fs.Type)
+	if err != nil {
+		if linux.CallFsopen.Refused(err) {
+			return newLegacy(fs)
+		}
+		return nil, noSuchType(fs.Type, err)
+	}
+	defer linux.Close(fsfd)
+	if err := configure(fsfd, fs); err != nil {
+		if err == errTooLong || linux.CallFsconfig.Refused(err) {
+			return newLegacy(fs)
+		}
+		return nil, named(fs.Type, err)
+	}
+	fd, err := linux.Fsmount(fsfd, fs.Attr)
+	if err != nil {
+		if linux.CallFsmount.Refused(err) {
+			return newLegacy(fs)
+		}
+		return nil, named(fs.Type, err)
+	}
+	return &Tree{FD: fd, name: fs.Type}, nil
+}
+
+// errTooLong: an option that fsconfig(2) cannot carry, but mount(2) may.
+var errTooLong = &errs.Error{Code: errs.Unsupported, Op: "fsconfig", Detail: "an option is longer than 255 bytes"}
+
+func configure(fsfd int, fs FS) error {
+	if fs.Source != "" {
+		if len(fs.Source) > maxValue {
+			return errTooLong
+		}
+		if err := linux.FsconfigString(fsfd, "source", fs.Source); err != nil {
+			return err
+		}
+	}
+	for _, flag := range fs.Super {
+		if err := linux.FsconfigFlag(fsfd, flag); err != nil {
+			return err
+		}
+	}
+	for _, opt := range fs.Data {
+		if err := setOption(fsfd, fs.Type, opt); err != nil {
+			return err
+		}
+	}
+	return linux.FsconfigCreate(fsfd)
+}
+
+func setOption(fsfd int, fstype, opt string) error {
+	key, value, has := strings.Cut(opt, "=")
+	switch {
+	case !has:
+		return linux.FsconfigFlag(fsfd, key)
+	case fstype == "overlay" && overlayPath[key]:
+		return setOverlay(fsfd, key, value)
+	case len(value) > maxValue:
+		return errTooLong
+	}
+	return linux.FsconfigString(fsfd, key, value)
+}
+
+// noSuchType turns ENODEV of fsopen(2) into words.
+func noSuchType(fstype string, err error) error {
+	if e, ok := err.(*errs.Error); ok && e.Errno == unix.ENODEV {
+		e.Detail = "this kernel has no file system of that name"
+	}
+	return err
+}
+
+// named puts the file system's type into an error of fsconfig(2) or fsmount(2), whose arguments are bare numbers.
+func named(fstype string, err error) error {
+	if e, ok := err.(*errs.Error); ok {
+		if e.Op == "fsconfig" && e.Args != "create" {
+			e.Args = fstype + ", " + e.Args
+		} else {
+			e.Args = fstype
+		}
+	}
+	return err
+}

@@ -1,0 +1,102 @@
+package tree
+
+import (
+	"errors"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/librootfs/librootfs/rootfs/internal/linux"
+)
+
+// overlayPath are overlay's options whose values are paths, often longer than fsconfig(2) takes as a string.
+var overlayPath = map[string]bool{"lowerdir": true, "upperdir": true, "workdir": true}
+
+// setOverlay sets one of overlay's paths. A short value goes as it is, escapes and all: overlay undoes them itself. A
+// longer list of lower layers is given one by one with "lowerdir+" (Linux 6.8), which takes no escapes.
+func setOverlay(fsfd int, key, value string) error {
+	if len(value) <= maxValue {
+		return linux.FsconfigString(fsfd, key, value)
+	}
+	if key != "lowerdir" {
+		return setPath(fsfd, key, unescape(value))
+	}
+	layers, dataOnly := splitLower(value)
+	for i, layer := range layers {
+		key := "lowerdir+"
+		if i >= len(layers)-dataOnly {
+			key = "datadir+"
+		}
+		if err := setPath(fsfd, key, unescape(layer)); err != nil {
+			if errors.Is(err, unix.EINVAL) && i == 0 {
+				return errTooLong // a kernel before 6.8 has no such key: mount(2) has room for a page
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// setPath gives a path as a string where it fits, by descriptor where the kernel takes that (6.13), and through the
+// descriptor's magic link below the host's /proc otherwise.
+func setPath(fsfd int, key, path string) error {
+	if len(path) <= maxValue {
+		return linux.FsconfigString(fsfd, key, path)
+	}
+	fd, err := linux.Open(path, unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return err
+	}
+	defer linux.Close(fd)
+	err = linux.FsconfigFD(fsfd, key, fd)
+	if errors.Is(err, unix.EINVAL) {
+		err = linux.FsconfigString(fsfd, key, linux.ProcFD(fd))
+	}
+	return err
+}
+
+// splitLower splits at the colons that no backslash escapes. Layers after a double colon are data-only.
+func splitLower(value string) (layers []string, dataOnly int) {
+	var cur strings.Builder
+	data := false
+	flush := func() {
+		if cur.Len() > 0 {
+			layers = append(layers, cur.String())
+			if data {
+				dataOnly++
+			}
+		}
+		cur.Reset()
+	}
+	for i := 0; i < len(value); i++ {
+		switch {
+		case value[i] == '\\' && i+1 < len(value):
+			cur.WriteString(value[i : i+2])
+			i++
+		case value[i] == ':':
+			flush()
+			if i+1 < len(value) && value[i+1] == ':' {
+				data = true
+				i++
+			}
+		default:
+			cur.WriteByte(value[i])
+		}
+	}
+	flush()
+	return layers, dataOnly
+}
+
+func unescape(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+1 < len(s) {
+			i++
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}

@@ -1,0 +1,101 @@
+package rootfs
+
+import (
+	"bytes"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"golang.org/x/sys/unix"
+
+	"github.com/librootfs/librootfs/rootfs/internal/apply"
+	"github.com/librootfs/librootfs/rootfs/internal/config"
+	"github.com/librootfs/librootfs/rootfs/internal/errs"
+)
+
+// Host is what the calling program lends to Prepare. All of it is optional.
+type Host struct {
+	// MountsReady is called once, after all mounts and /dev and before createContainer hooks and the switch of the root:
+	// the time for createRuntime and prestart hooks. Its error ends Prepare.
+	MountsReady func() error
+	// Progress is told each step of Prepare and Finalize before it is done.
+	Progress func(index, count int, step Step)
+	// Sources are the sources of mounts that the host opened, by index in the config's mounts. They stay the host's.
+	Sources map[int]int
+}
+
+// Prepared is a root that the process has moved into, and in which the host can still write.
+type Prepared struct {
+	plan      *Plan
+	executor  *apply.Executor
+	finalized bool
+}
+
+// Prepare does all steps up to the switch of the root and the working directory. With an error the process is to end; where it
+// has a mount namespace of its own, nothing stays behind.
+func Prepare(p *Plan, h *Host) (*Prepared, error) {
+	if h == nil {
+		h = &Host{}
+	}
+	for index := range h.Sources {
+		if index < 0 || index >= len(p.config.Mounts) {
+			return nil, errs.Bad("/mounts", "a source descriptor is given for a mount that does not exist")
+		}
+	}
+	x := apply.New(apply.Host{MountsReady: h.MountsReady, Progress: h.Progress, Sources: h.Sources,
+		State: state(p.config), Rootfs: p.config.Root.Path})
+	if err := x.Prepare(p.steps.Prepare); err != nil {
+		return nil, err
+	}
+	return &Prepared{plan: p, executor: x}, nil
+}
+
+// Console opens a terminal of the container's own devpts and binds it over /dev/console. The descriptor of its master is the
+// caller's to close. Between Prepare and Finalize.
+func (p *Prepared) Console(t Terminal) (master int, err error) {
+	if p.finalized {
+		return -1, &errs.Error{Code: errs.State, Op: "console", Detail: "the root is finalized already"}
+	}
+	return p.executor.Console(t)
+}
+
+// Finalize makes read-only what is to be so, sets umask and sysctls, and masks paths. Once.
+func (p *Prepared) Finalize() error {
+	if p.finalized {
+		return &errs.Error{Code: errs.State, Op: "finalize", Detail: "the root is finalized already"}
+	}
+	p.finalized = true
+	return p.executor.Finalize(p.plan.steps.Finalize)
+}
+
+// state is the OCI state that hooks get (OCI runtime specification, "State").
+func state(c *config.Config) []byte {
+	if len(c.Hooks) == 0 {
+		return nil
+	}
+	var out bytes.Buffer
+	enc := jsontext.NewEncoder(&out)
+	write := func(tokens ...jsontext.Token) {
+		for _, t := range tokens {
+			// The strings come from checked JSON and the buffer takes everything.
+			_ = enc.WriteToken(t)
+		}
+	}
+	pid := c.Options.Pid
+	if pid == 0 {
+		pid = unix.Getpid()
+	}
+	write(jsontext.BeginObject,
+		jsontext.String("ociVersion"), jsontext.String(c.OCIVersion),
+		jsontext.String("id"), jsontext.String(c.Options.ID),
+		jsontext.String("status"), jsontext.String("creating"),
+		jsontext.String("pid"), jsontext.Int(int64(pid)),
+		jsontext.String("bundle"), jsontext.String(c.Options.Bundle))
+	if len(c.Annotations) > 0 {
+		write(jsontext.String("annotations"), jsontext.BeginObject)
+		for _, a := range c.Annotations {
+			write(jsontext.String(a.Key), jsontext.String(a.Value))
+		}
+		write(jsontext.EndObject)
+	}
+	write(jsontext.EndObject)
+	return out.Bytes()
+}
