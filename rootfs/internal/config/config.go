@@ -2,8 +2,9 @@
 // file system, and nothing else of them. Parse makes it; nothing changes it afterwards.
 package config
 
-// Config is a checked configuration. Paths inside the container are absolute and clean; Root.Path and bind sources are
-// absolute paths of the host.
+// Config is a checked configuration. Paths inside the container are absolute and clean. Paths of the host (Root.Path, bind
+// sources, bundle) are absolute; one with ".." in it is left as it is, for there the kernel's answer is not the lexical one.
+// No string has a NUL byte, and no path is longer than MaxPath.
 type Config struct {
 	Root          Root
 	Mounts        []Mount
@@ -13,12 +14,12 @@ type Config struct {
 	GIDMappings   []IDMap
 	Devices       []Device
 	Hooks         []Hook // createContainer
-	Propagation   uint64 // linux.rootfsPropagation as MS_* with MS_REC; 0 where the config is silent
+	Propagation   uint64 // linux.rootfsPropagation: MS_*, with MS_REC for the "r" names alone; 0 where the config is silent
 	MaskedPaths   []string
 	ReadonlyPaths []string
 	Sysctls       []Sysctl // in the order of the document
 	MountLabel    string
-	Annotations   []Pair // handed to hooks in the state
+	Annotations   []Pair // handed to hooks in the state: state.annotations of the host options, else the config's
 	OCIVersion    string
 	Options       Options
 }
@@ -36,10 +37,12 @@ type Process struct {
 	Terminal bool
 }
 
-// Mount is one entry of mounts, its options still as written: package option gives them their meaning.
+// Mount is one entry of mounts, its options still as written (and known to be good): package option gives them their
+// meaning. Mappings without an idmap or ridmap option mean idmap; idmap without mappings means those of the container's
+// user namespace.
 type Mount struct {
 	Destination string
-	Type        string // as written; "" where a bind option says it
+	Type        string // "bind" for every bind, whatever was written; "" only for a remount
 	Source      string // host path made absolute by the bundle for binds, else as written
 	Options     []string
 	UIDMappings []IDMap
@@ -71,8 +74,8 @@ type Hook struct {
 	Path    string
 	Args    []string // argv, with argv[0]; nil means just Path
 	Env     []string
-	Timeout int // seconds; 0 means none
-	Pointer string
+	Timeout int    // seconds; 0 means none
+	Pointer string // "/hooks/createContainer/0"
 }
 
 // Command is run before or after a mount.
@@ -83,9 +86,11 @@ type Command struct {
 	Dir  string
 }
 
-// Sysctl is one kernel parameter, its key as written.
+// Sysctl is one kernel parameter, its key as written. File is its path below /proc/sys, "net/ipv4/ip_forward": clean, no
+// component is "." or "..".
 type Sysctl struct {
 	Key, Value string
+	File       string
 }
 
 // Pair is one member of a JSON object of strings.
@@ -99,8 +104,8 @@ type Options struct {
 	ID            string // container's id, for the state that hooks get
 	Pid           int    // pid for the state; 0 means the caller's
 	NoPivotRoot   bool
-	Rootless      bool   // failures that an ordinary user cannot help are worked around as behaviour.md says
-	CgroupPath    string // cgroup2Path: the container's own cgroup below the host's cgroup2 mount
+	Rootless      bool   // the caller has an ordinary user's rights: what those cannot give is worked around
+	CgroupPath    string // cgroup2Path: absolute and clean, the container's own cgroup as the host sees it
 	MountCommands []MountCommands
 }
 

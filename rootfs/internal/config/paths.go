@@ -1,0 +1,64 @@
+package config
+
+import (
+	"path"
+	"strconv"
+	"strings"
+)
+
+// inside cleans a path of the container, which must be absolute, or says what is wrong with it.
+func inside(p string) (clean, problem string) {
+	switch {
+	case p == "":
+		return "", "is missing"
+	case p[0] != '/':
+		return "", "must be an absolute path"
+	}
+	return short(path.Clean(p))
+}
+
+// onHost makes a path of the host absolute. One with ".." is not cleaned: where a component before it is a symbolic link,
+// only the kernel knows what it means.
+func onHost(bundle, p string) (absolute, problem string) {
+	switch {
+	case p == "":
+		return "", "is missing"
+	case p[0] == '/':
+	case bundle == "":
+		return "", "is relative, and no bundle is given"
+	default:
+		p = bundle + "/" + p
+	}
+	if !hasDotDot(p) {
+		p = path.Clean(p)
+	}
+	return short(p)
+}
+
+func short(p string) (same, problem string) {
+	if len(p) > MaxPath {
+		return "", "is longer than " + strconv.Itoa(MaxPath) + " bytes"
+	}
+	return p, ""
+}
+
+func hasDotDot(p string) bool {
+	if !strings.Contains(p, "..") {
+		return false
+	}
+	for component := range strings.SplitSeq(p, "/") {
+		if component == ".." {
+			return true
+		}
+	}
+	return false
+}
+
+// quoted is a value as an error shows it: a long one cut.
+func quoted(s string) string {
+	const most = 64
+	if len(s) > most {
+		return strconv.Quote(s[:most]) + "..."
+	}
+	return strconv.Quote(s)
+}
