@@ -2,6 +2,7 @@ package nstest
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sort"
@@ -161,6 +162,27 @@ func Descriptors() (map[int]string, error) {
 		list[fd] = string(buf[:n])
 	}
 	return list, nil
+}
+
+// ReadProc reads a file below /proc, through a handle that the function cannot have covered.
+func ReadProc(name string) ([]byte, error) {
+	f, err := openProc(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(f)
+}
+
+// WriteProc writes to a file below /proc as ReadProc reads.
+func WriteProc(name, value string) error {
+	fd, err := unix.Openat(procDir, name, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("/proc/%s: %w", name, err)
+	}
+	defer unix.Close(fd)
+	_, err = unix.Write(fd, []byte(value))
+	return err
 }
 
 func openProc(name string) (*os.File, error) {
