@@ -15,7 +15,7 @@ import (
 // Build makes the plan for a checked configuration on a host of which f tells what matters. It reads and changes nothing
 // else. An error is an *errs.Error with the pointer of the field that cannot be done.
 func Build(c *config.Config, f *Facts) (*Plan, error) {
-	b := &builder{c: c, f: f, last: make(map[string]int, len(c.Mounts)), pending: map[string]Step{}}
+	b := &builder{c: c, f: f, late: newLate()}
 	if b.f == nil {
 		b.f = &Facts{}
 	}
@@ -36,14 +36,9 @@ type builder struct {
 	c      *config.Config
 	f      *Facts
 	mounts []mount
-	ownDev bool           // /dev is the container's own, to be filled
-	last   map[string]int // destination -> index of the last mount that goes there
-
-	// Mounts that become read-only once everything that needs them writable is done: destination -> step, and their order.
-	pending map[string]Step
-	order   []string
-
-	plan Plan
+	ownDev bool // /dev is the container's own, to be filled
+	late   late
+	plan   Plan
 }
 
 // mount is an entry of mounts with the meaning of its options.
@@ -70,7 +65,6 @@ func (b *builder) readOptions() error {
 		if m.bind && m.Destination == "/dev" {
 			b.ownDev = false
 		}
-		b.last[m.Destination] = i
 	}
 	return nil
 }
@@ -84,7 +78,7 @@ func optionError(pointer string, err error) error {
 	return errs.Bad(pointer, err.Error())
 }
 
-func (b *builder) do(s Step) { b.plan.Prepare = append(b.plan.Prepare, s) }
+func (b *builder) do(s ...Step) { b.plan.Prepare = append(b.plan.Prepare, s...) }
 
 func (b *builder) prepare() error {
 	own := b.c.Has("mount")
@@ -97,11 +91,11 @@ func (b *builder) prepare() error {
 	commands := b.commands()
 	for i := range b.mounts {
 		m := &b.mounts[i]
-		b.command(commands[i].before)
+		b.do(commands[i].before...)
 		if err := b.mount(m); err != nil {
 			return err
 		}
-		b.command(commands[i].after)
+		b.do(commands[i].after...)
 	}
 	if err := b.devices(); err != nil {
 		return err
@@ -190,8 +184,6 @@ func commandSteps(pointer, when string, commands []config.Command) []Step {
 	}
 	return steps
 }
-
-func (b *builder) command(steps []Step) { b.plan.Prepare = append(b.plan.Prepare, steps...) }
 
 // below joins a path of the container with a name, or with a path in it.
 func below(dir, name string) string {

@@ -100,7 +100,7 @@ func (b *builder) cgroup1(m *mount) error {
 		b.mergedLinks(m, b.f.Cgroup.V1[i].Name)
 	}
 	if readonly != 0 {
-		b.later(m)
+		b.late.add(m)
 	}
 	return nil
 }

@@ -11,11 +11,7 @@ import (
 func (b *builder) finalize() error {
 	p := &b.plan
 	do := func(s Step) { p.Finalize = append(p.Finalize, s) }
-	for _, destination := range b.order {
-		if step := b.pending[destination]; step != nil {
-			do(step)
-		}
-	}
+	p.Finalize = append(p.Finalize, b.late.rest()...)
 	if b.c.Root.Readonly {
 		do(&ReadonlyRoot{Base{"/root/readonly", "/"}})
 	}

@@ -12,7 +12,12 @@ import (
 
 // mount adds the steps of one entry of mounts.
 func (b *builder) mount(m *mount) error {
-	b.settle(m)
+	switch {
+	case !m.opt.Remount:
+		b.do(b.late.covered(m.Destination)...)
+	case m.opt.Attr&unix.MOUNT_ATTR_RDONLY == 0:
+		b.late.remounted(m.Destination)
+	}
 	switch {
 	case m.bind:
 		return b.bind(m)
@@ -46,41 +51,13 @@ func (b *builder) base(m *mount) *Mount {
 		Source:      m.Source,
 		Remount:     o.Remount,
 		ExactAttr:   true,
-		Attr:        b.attr(m),
+		Attr:        attrNow(m),
 		Clear:       o.Clear,
 		RecAttr:     o.RecAttr,
 		RecClear:    o.RecClear,
 		Propagation: o.Propagation,
 		PlainTarget: o.TargetNoFollow,
 		PlainSource: o.SourceNoFollow,
-	}
-}
-
-// attr is what the mount gets now: without read-only where the mount is to be written to before finalize.
-func (b *builder) attr(m *mount) uint64 {
-	if b.late(m) {
-		return m.opt.Attr &^ unix.MOUNT_ATTR_RDONLY
-	}
-	return m.opt.Attr
-}
-
-// late tells whether the mount has to stay writable until finalize: mount points are made in a tmpfs, devices in /dev.
-func (b *builder) late(m *mount) bool { return !m.bind && m.Type == "tmpfs" || m.Destination == "/dev" }
-
-// later notes that a mount asked to be read-only becomes so in finalize.
-func (b *builder) later(m *mount) {
-	if _, known := b.pending[m.Destination]; !known {
-		b.order = append(b.order, m.Destination)
-	}
-	b.pending[m.Destination] = &RemountReadonly{Base{m.pointer, m.Destination}}
-}
-
-// settle makes read-only what the mount m is about to cover. In finalize that path would lead to m, which would
-// get the read-only state that belongs to the mount below it.
-func (b *builder) settle(m *mount) {
-	if step := b.pending[m.Destination]; step != nil && !m.opt.Remount {
-		b.do(step)
-		delete(b.pending, m.Destination)
 	}
 }
 
@@ -94,13 +71,13 @@ func (b *builder) filesystem(m *mount) *Mount {
 		s.Label = ""
 	}
 	readonly := m.opt.Attr&unix.MOUNT_ATTR_RDONLY != 0
-	if b.late(m) && m.opt.RecAttr&unix.MOUNT_ATTR_RDONLY != 0 {
+	if staysWritable(m) && m.opt.RecAttr&unix.MOUNT_ATTR_RDONLY != 0 {
 		// There is nothing below a new file system that could tell "rro" from "ro".
 		s.RecAttr &^= unix.MOUNT_ATTR_RDONLY
 		readonly = true
 	}
-	if b.late(m) && readonly {
-		b.later(m)
+	if staysWritable(m) && readonly {
+		b.late.add(m)
 	}
 	switch m.Type {
 	case "proc", "sysfs":
@@ -119,7 +96,7 @@ func (b *builder) filesystem(m *mount) *Mount {
 func superblock(asked []string, attr uint64) []string {
 	super := slices.DeleteFunc(slices.Clone(asked), func(s string) bool { return s == "ro" })
 	if attr&unix.MOUNT_ATTR_RDONLY != 0 {
-		super = append(super, "ro")
+		super = append([]string{"ro"}, super...)
 	}
 	return super
 }
@@ -149,8 +126,8 @@ func (b *builder) bind(m *mount) error {
 	if s.IDMap, err = b.idmap(m); err != nil {
 		return err
 	}
-	if b.late(m) && m.opt.Attr&unix.MOUNT_ATTR_RDONLY != 0 {
-		b.later(m)
+	if staysWritable(m) && m.opt.Attr&unix.MOUNT_ATTR_RDONLY != 0 {
+		b.late.add(m)
 	}
 	b.do(s)
 	return nil

@@ -79,9 +79,6 @@ type Mount struct {
 	PlainSource bool
 	CopyUp      bool
 
-	// Remounted: a RemountReadonly of Finalize comes back to this mount, and must find this one and no other.
-	Remounted bool
-
 	IDMap *IDMap
 
 	Label   string // SELinux mount label (context=) for file systems that take one
