@@ -17,10 +17,13 @@ type Host struct {
 	// the time for createRuntime and prestart hooks. Its error ends Prepare.
 	MountsReady func() error
 	// Progress is told each step of Prepare and Finalize before it is done.
-	Progress func(index, count int, step Step)
+	Progress func(Progress)
 	// Sources are the sources of mounts that the host opened, by index in the config's mounts. They stay the host's.
 	Sources map[int]int
 }
+
+// Progress is one step that is about to be done.
+type Progress = apply.Progress
 
 // Prepared is a root that the process has moved into, and in which the host can still write.
 type Prepared struct {
@@ -40,9 +43,9 @@ func Prepare(p *Plan, h *Host) (*Prepared, error) {
 			return nil, errs.Bad("/mounts", "a source descriptor is given for a mount that does not exist")
 		}
 	}
-	x := apply.New(apply.Host{MountsReady: h.MountsReady, Progress: h.Progress, Sources: h.Sources,
+	x := apply.New(p.steps, apply.Host{MountsReady: h.MountsReady, Progress: h.Progress, Sources: h.Sources,
 		State: state(p.config), Rootfs: p.config.Root.Path})
-	if err := x.Prepare(p.steps.Prepare); err != nil {
+	if err := x.Prepare(); err != nil {
 		return nil, err
 	}
 	return &Prepared{plan: p, executor: x}, nil
@@ -63,7 +66,7 @@ func (p *Prepared) Finalize() error {
 		return &errs.Error{Code: errs.State, Op: "finalize", Detail: "the root is finalized already"}
 	}
 	p.finalized = true
-	return p.executor.Finalize(p.plan.steps.Finalize)
+	return p.executor.Finalize()
 }
 
 // state is the OCI state that hooks get (OCI runtime specification, "State").

@@ -18,7 +18,7 @@ type Host struct {
 	// MountsReady is called between the mounts and the switch of the root; its error ends Prepare.
 	MountsReady func() error
 	// Progress is told each step before it is done.
-	Progress func(index, count int, step plan.Step)
+	Progress func(Progress)
 	// Sources are descriptors for mounts, by their index in the config. They stay open and belong to the caller.
 	Sources map[int]int
 	// State is the OCI state that hooks get on their standard input.
@@ -27,9 +27,16 @@ type Host struct {
 	Rootfs string
 }
 
+// Progress is one step that is about to be done: its index, how many there are, and the step.
+type Progress struct {
+	Index, Count int
+	Step         plan.Step
+}
+
 // Executor holds what the steps share. It keeps no descriptor between Prepare and Finalize.
 type Executor struct {
 	host Host
+	plan *plan.Plan
 	root inroot.Root
 	// umask is the caller's, put back whenever anything but this library runs.
 	umask int
@@ -37,24 +44,32 @@ type Executor struct {
 	attached, switched bool
 	// sharesNS: the mount namespace is the host's, nothing of it may be changed.
 	sharesNS bool
-	// ids are the mounts that Finalize comes back to, by target.
+	// ids are the mounts that a later RemountReadonly comes back to, by target; 0 while they are not yet made.
 	ids map[string]uint64
 
 	masks maskSources
 }
 
-// New makes an executor for one root.
-func New(host Host) *Executor {
-	return &Executor{host: host, root: inroot.Root{FD: -1}, ids: map[string]uint64{}}
+// New makes an executor for one plan.
+func New(p *plan.Plan, host Host) *Executor {
+	x := &Executor{host: host, plan: p, root: inroot.Root{FD: -1}, ids: map[string]uint64{}}
+	for _, steps := range [][]plan.Step{p.Prepare, p.Finalize} {
+		for _, s := range steps {
+			if r, ok := s.(*plan.RemountReadonly); ok {
+				x.ids[r.Path] = 0
+			}
+		}
+	}
+	return x
 }
 
 // Prepare does the steps up to a switched root. On an error it takes away the mounts that it made where the process has
 // not yet moved into them: with a mount namespace that others share, nothing stays behind.
-func (x *Executor) Prepare(steps []plan.Step) error {
+func (x *Executor) Prepare() error {
 	// Modes are those of the config, not those that happen to be left by the caller's umask.
 	x.umask = unix.Umask(0)
 	defer unix.Umask(x.umask)
-	err := x.run(steps)
+	err := x.run(x.plan.Prepare)
 	if err != nil && x.attached && !x.switched {
 		x.undo()
 	}
@@ -63,14 +78,14 @@ func (x *Executor) Prepare(steps []plan.Step) error {
 }
 
 // Finalize does the steps after the switch: the root is now the process's own.
-func (x *Executor) Finalize(steps []plan.Step) error {
+func (x *Executor) Finalize() error {
 	fd, err := linux.Open("/", unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return err
 	}
 	x.root.FD = fd
 	defer x.release()
-	return x.run(steps)
+	return x.run(x.plan.Finalize)
 }
 
 func (x *Executor) release() {
@@ -82,7 +97,7 @@ func (x *Executor) release() {
 func (x *Executor) run(steps []plan.Step) error {
 	for i, s := range steps {
 		if x.host.Progress != nil {
-			x.host.Progress(i, len(steps), s)
+			x.host.Progress(Progress{i, len(steps), s})
 		}
 		if err := x.step(s); err != nil {
 			return errs.At(s.Pointer(), err)

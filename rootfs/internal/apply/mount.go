@@ -26,7 +26,10 @@ func (x *Executor) mount(m *plan.Mount) error {
 
 // mountOne builds the tree, resolves the target once, and joins the two.
 func (x *Executor) mountOne(m *plan.Mount) error {
-	if m.Type == "bind" {
+	switch {
+	case m.Remount:
+		return x.remount(m)
+	case m.Type == "bind":
 		return x.bind(m)
 	}
 	target, made, err := x.target(m, true)
@@ -131,6 +134,25 @@ func (x *Executor) source(m *plan.Mount) (t *tree.Tree, lent bool, err error) {
 
 // finish sets what a mount of either kind has, attaches it, and remembers it where Finalize comes back to it.
 func (x *Executor) finish(m *plan.Mount, t *tree.Tree, target target) error {
+	if err := x.attributes(m, t); err != nil {
+		return err
+	}
+	again := func() (int, error) { return x.root.Open(m.Path, unix.O_PATH, target.links) }
+	if err := t.Attach(target.fd, again); err != nil {
+		return aimed(err, t.Name(), m.Path)
+	}
+	if _, later := x.ids[m.Path]; later {
+		id, _, err := linux.MountID(t.FD)
+		if err != nil {
+			return err
+		}
+		x.ids[m.Path] = id
+	}
+	return nil
+}
+
+// attributes sets the recursive attributes, and the propagation in the order of the options.
+func (x *Executor) attributes(m *plan.Mount, t *tree.Tree) error {
 	if err := t.Change(tree.Attr{Set: m.RecAttr, Clear: m.RecClear, Recursive: true}); err != nil {
 		return err
 	}
@@ -139,18 +161,38 @@ func (x *Executor) finish(m *plan.Mount, t *tree.Tree, target target) error {
 			return err
 		}
 	}
-	again := func() (int, error) { return x.root.Open(m.Path, unix.O_PATH, target.links) }
-	if err := t.Attach(target.fd, again); err != nil {
-		return aimed(err, t.Name(), m.Path)
+	return nil
+}
+
+// remount changes the mount that is at the target already (the option "remount").
+func (x *Executor) remount(m *plan.Mount) error {
+	links := inroot.Follow
+	if m.PlainTarget {
+		links = inroot.Plain
 	}
-	if m.Remounted {
-		id, _, err := linux.MountID(t.FD)
-		if err != nil {
+	fd, err := x.root.Open(m.Path, unix.O_PATH, links)
+	if err != nil {
+		return err
+	}
+	t := tree.At(fd, m.Path)
+	defer t.Close()
+	if _, root, err := linux.MountID(fd); err != nil || !root {
+		if err == nil {
+			err = errs.Sys("remount", m.Path, unix.EINVAL)
+		}
+		return err
+	}
+	if m.Type != "" && m.Type != "bind" {
+		if err := t.Reconfigure(tree.FS{Type: m.Type, Super: m.Super, Data: m.Data, Attr: m.Attr}); err != nil {
 			return err
 		}
-		x.ids[m.Path] = id
 	}
-	return nil
+	if m.ExactAttr {
+		if err := t.Exactly(m.Attr, m.Clear); err != nil {
+			return err
+		}
+	}
+	return x.attributes(m, t)
 }
 
 // target is a resolved mount target.

@@ -137,6 +137,15 @@ func Fsopen(fstype string) (fd int, err error) {
 	return fd, errs.Sys("fsopen", fstype, err)
 }
 
+// Fspick is fspick(2) of the file system of the mount whose root fd is.
+func Fspick(fd int) (fsfd int, err error) {
+	err = retry(func() error {
+		fsfd, err = unix.Fspick(fd, "", unix.FSPICK_CLOEXEC|unix.FSPICK_EMPTY_PATH)
+		return err
+	})
+	return fsfd, errs.Sys("fspick", FD(fd), err)
+}
+
 // Fsmount is fsmount(2): a detached mount of a configured file system, with its attributes.
 func Fsmount(fsfd int, attr uint64) (fd int, err error) {
 	err = retry(func() error {

@@ -28,6 +28,11 @@ func FsconfigCreate(fsfd int) error {
 	return fsconfig(fsfd, "create", func() error { return unix.FsconfigCreate(fsfd) })
 }
 
+// FsconfigReconfigure changes the options of a superblock that exists.
+func FsconfigReconfigure(fsfd int) error {
+	return fsconfig(fsfd, "reconfigure", func() error { return unix.FsconfigReconfigure(fsfd) })
+}
+
 // fsconfig adds to an error what the file system itself wrote into its log: "tmpfs: Bad value for 'size'".
 func fsconfig(fsfd int, args string, call func() error) error {
 	err := retry(call)

@@ -23,6 +23,7 @@ var (
 	CallMoveMount    = Call{"move_mount", "5.2", unix.SYS_MOVE_MOUNT, [6]uintptr{bad, 0, bad, 0, 0x7fffffff}}
 	CallFsopen       = Call{"fsopen", "5.2", unix.SYS_FSOPEN, [6]uintptr{0, 0x7fffffff}}
 	CallFsconfig     = Call{"fsconfig", "5.2", unix.SYS_FSCONFIG, [6]uintptr{bad, 0x7fffffff}}
+	CallFspick       = Call{"fspick", "5.2", unix.SYS_FSPICK, [6]uintptr{bad, 0, 0x7fffffff}}
 	CallFsmount      = Call{"fsmount", "5.2", unix.SYS_FSMOUNT, [6]uintptr{bad, 0x7fffffff}}
 	CallMountSetattr = Call{"mount_setattr", "5.12", unix.SYS_MOUNT_SETATTR, [6]uintptr{bad, 0, 0x7fffffff, 0, 0}}
 	CallOpenTreeAttr = Call{"open_tree_attr", "6.15", 467, [6]uintptr{bad, 0, 0x7fffffff, 0, 0}}
@@ -32,7 +33,7 @@ var (
 )
 
 // Calls lists them all, for the features document.
-var Calls = []Call{CallOpenat2, CallOpenTree, CallMoveMount, CallFsopen, CallFsconfig, CallFsmount, CallMountSetattr,
+var Calls = []Call{CallOpenat2, CallOpenTree, CallMoveMount, CallFsopen, CallFsconfig, CallFspick, CallFsmount, CallMountSetattr,
 	CallOpenTreeAttr, CallStatmount, CallListmount, CallFchmodat2}
 
 // Since is the kernel release that brought the call.

@@ -4,6 +4,7 @@ package procfs
 
 import (
 	"errors"
+	"os"
 	"strconv"
 	"strings"
 
@@ -28,6 +29,29 @@ func Readlink(fd int) (string, error) {
 	defer done()
 	defer dir.Close()
 	return linux.Readlinkat(int(dir.Fd()), strconv.Itoa(fd))
+}
+
+// MountID is the id in mountinfo of the mount that fd lies on (proc(5), /proc/pid/fdinfo).
+func MountID(fd int) (int, error) {
+	proc, err := procfs.OpenProcRoot()
+	if err != nil {
+		return 0, wrap("thread-self/fdinfo", err)
+	}
+	defer proc.Close()
+	info, done, err := proc.OpenThreadSelf("fdinfo/" + strconv.Itoa(fd))
+	if err != nil {
+		return 0, wrap("thread-self/fdinfo", err)
+	}
+	defer done()
+	defer info.Close()
+	text, err := readHandle(int(info.Fd()), "thread-self/fdinfo")
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(text), "mnt_id:")
+	line, _, _ := strings.Cut(rest, "\n")
+	id, err := strconv.Atoi(strings.TrimSpace(line))
+	return id, wrap("thread-self/fdinfo", err)
 }
 
 // FDDir opens the directory of the calling thread's own descriptors: a magic link below it, named by mount(2) from there,
@@ -59,13 +83,7 @@ func Write(file, value string) error {
 		return wrap(file, err)
 	}
 	defer handle.Close()
-	// The handle is O_PATH; its own magic link is the only way to a writable descriptor of the same file.
-	dir, err := FDDir()
-	if err != nil {
-		return err
-	}
-	defer linux.Close(dir)
-	fd, err := linux.Openat(dir, strconv.Itoa(int(handle.Fd())), unix.O_WRONLY, 0)
+	fd, err := reopen(int(handle.Fd()), unix.O_WRONLY)
 	if err != nil {
 		return errs.Sys("open", "/proc/"+file, errors.Unwrap(err))
 	}
@@ -77,34 +95,38 @@ func Write(file, value string) error {
 	return errs.Sys("write", "/proc/"+file+" <- "+strings.TrimSpace(value), err)
 }
 
-// Read reads a whole small file below /proc.
+// Read reads a whole file below /proc; "self/..." is that of the calling thread.
 func Read(file string) ([]byte, error) {
 	proc, err := procfs.OpenUnsafeProcRoot()
 	if err != nil {
 		return nil, wrap(file, err)
 	}
 	defer proc.Close()
-	return readFrom(proc, file)
-}
-
-func readFrom(proc *procfs.Handle, file string) ([]byte, error) {
-	handle, err := proc.OpenRoot(file)
+	var handle *os.File
+	if own, ok := strings.CutPrefix(file, "self/"); ok {
+		var done procfs.ProcThreadSelfCloser
+		if handle, done, err = proc.OpenThreadSelf(own); err == nil {
+			defer done()
+		}
+	} else {
+		handle, err = proc.OpenRoot(file)
+	}
 	if err != nil {
 		return nil, wrap(file, err)
 	}
 	defer handle.Close()
-	dir, err := FDDir()
-	if err != nil {
-		return nil, err
-	}
-	defer linux.Close(dir)
-	fd, err := linux.Openat(dir, strconv.Itoa(int(handle.Fd())), unix.O_RDONLY, 0)
+	return readHandle(int(handle.Fd()), file)
+}
+
+// readHandle reads what an O_PATH descriptor stands for.
+func readHandle(handle int, file string) ([]byte, error) {
+	fd, err := reopen(handle, unix.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}
 	defer linux.Close(fd)
 	var out []byte
-	buf := make([]byte, 16384)
+	buf := make([]byte, 16<<10)
 	for {
 		n, err := unix.Read(fd, buf)
 		if err == unix.EINTR {
@@ -118,6 +140,16 @@ func readFrom(proc *procfs.Handle, file string) ([]byte, error) {
 		}
 		out = append(out, buf[:n]...)
 	}
+}
+
+// reopen turns an O_PATH descriptor into one to read or write. Its own magic link is the only way there is.
+func reopen(handle, flags int) (int, error) {
+	dir, err := FDDir()
+	if err != nil {
+		return -1, err
+	}
+	defer linux.Close(dir)
+	return linux.Openat(dir, strconv.Itoa(handle), flags, 0)
 }
 
 func wrap(file string, err error) error {

@@ -101,16 +101,21 @@ func (l *legacy) mount(target int, name string) error {
 			}
 			return renamed(linux.Mount(strconv.Itoa(l.source), to, "", flags, ""), name)
 		}
-		data := strings.Join(l.fs.Data, ",")
+		flags, data := l.fs.legacy()
 		if len(data) >= unix.Getpagesize() {
 			return errs.Cannot("mount", name, "the options are longer than the page that mount(2) takes")
 		}
-		flags := msOf(l.fs.Attr)
-		for _, s := range l.fs.Super {
-			flags |= superMS[s]
-		}
 		return renamed(linux.Mount(l.fs.Source, to, l.fs.Type, flags, data), name)
 	})
+}
+
+// legacy is what mount(2) is given for the file system.
+func (fs *FS) legacy() (flags uint64, data string) {
+	flags = msOf(fs.Attr)
+	for _, s := range fs.Super {
+		flags |= superMS[s]
+	}
+	return flags, strings.Join(fs.Data, ",")
 }
 
 // recognise makes sure that fd, found by resolving the target's path again, is the root of the mount just made: only this

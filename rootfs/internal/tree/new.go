@@ -1,6 +1,8 @@
 package tree
 
 import (
+	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -53,6 +55,36 @@ func New(fs FS) (*Tree, error) {
 var errTooLong = &errs.Error{Code: errs.Unsupported, Op: "fsconfig", Detail: "an option is longer than 255 bytes"}
 
 func configure(fsfd int, fs FS) error {
+	if err := setOptions(fsfd, fs); err != nil {
+		return err
+	}
+	return linux.FsconfigCreate(fsfd)
+}
+
+// Reconfigure gives the file system of an attached mount other options (mount(2) with MS_REMOUNT).
+func (t *Tree) Reconfigure(fs FS) error {
+	fsfd, err := linux.Fspick(t.FD)
+	if err == nil {
+		defer linux.Close(fsfd)
+		if !slices.Contains(fs.Super, "ro") {
+			fs.Super = append([]string{"rw"}, fs.Super...)
+		}
+		if err = setOptions(fsfd, fs); err == nil {
+			err = linux.FsconfigReconfigure(fsfd)
+		}
+		if err == nil || (err != errTooLong && !linux.CallFsconfig.Refused(err)) {
+			return named(fs.Type, err)
+		}
+	} else if !linux.CallFspick.Refused(err) {
+		return renamed(err, t.name)
+	}
+	return inFDDir(func() error {
+		flags, data := fs.legacy()
+		return renamed(linux.Mount("", strconv.Itoa(t.FD), "", flags|unix.MS_REMOUNT, data), t.name)
+	})
+}
+
+func setOptions(fsfd int, fs FS) error {
 	if fs.Source != "" {
 		if len(fs.Source) > maxValue {
 			return errTooLong
@@ -71,7 +103,7 @@ func configure(fsfd int, fs FS) error {
 			return err
 		}
 	}
-	return linux.FsconfigCreate(fsfd)
+	return nil
 }
 
 func setOption(fsfd int, fstype, opt string) error {

@@ -1,0 +1,148 @@
+package verify
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+
+	"github.com/librootfs/librootfs/rootfs/internal/linux"
+	"github.com/librootfs/librootfs/rootfs/internal/option"
+	"github.com/librootfs/librootfs/rootfs/internal/plan"
+)
+
+// shown are the attributes that the mount table shows by name.
+var shown = []struct {
+	attr uint64
+	name string
+}{
+	{unix.MOUNT_ATTR_RDONLY, "ro"}, {unix.MOUNT_ATTR_NOSUID, "nosuid"}, {unix.MOUNT_ATTR_NODEV, "nodev"},
+	{unix.MOUNT_ATTR_NOEXEC, "noexec"}, {unix.MOUNT_ATTR_NOSYMFOLLOW, "nosymfollow"},
+	{unix.MOUNT_ATTR_NODIRATIME, "nodiratime"}, {unix.MOUNT_ATTR_NOATIME, "noatime"},
+}
+
+// attrOf reads a mount's attributes from the mount table. Neither "relatime" nor "noatime" there means strictatime.
+func attrOf(m *mountinfo.Info) (attr uint64) {
+	options := strings.Split(m.Options, ",")
+	for _, s := range shown {
+		if slices.Contains(options, s.name) {
+			attr |= s.attr
+		}
+	}
+	if !slices.Contains(options, "relatime") && !slices.Contains(options, "noatime") {
+		attr |= unix.MOUNT_ATTR_STRICTATIME
+	}
+	return attr
+}
+
+const accessTime = unix.MOUNT_ATTR__ATIME | unix.MOUNT_ATTR_NODIRATIME
+
+func (c *checker) mount(s *plan.Mount) {
+	fd, m, root, err := c.open(s.Path)
+	if err != nil {
+		c.failed("mount", "is there", err)
+		return
+	}
+	defer linux.Close(fd)
+	c.want("mount", "true", boolean(root))
+	s = standsFor(s, m)
+	if s.Type != "bind" && s.Type != "" {
+		c.want("type", s.Type, m.FSType)
+		if s.Source != "" && s.Type != "cgroup" && s.Type != "cgroup2" && !s.Remount {
+			c.want("source", s.Source, m.Source)
+		}
+	}
+	c.attributes(s, m)
+	c.propagationOf(s.Propagation, m)
+}
+
+// standsFor is the mount of the plan or, where it failed as foreseen, the fall-back that the kernel shows in its place.
+func standsFor(s *plan.Mount, m *mountinfo.Info) *plan.Mount {
+	for s.Fallback != nil && s.Type != m.FSType && s.Type != "bind" {
+		s = s.Fallback
+	}
+	if s.Type == "bind" && s.Fallback != nil && m.FSType == s.Fallback.Type {
+		s = s.Fallback
+	}
+	return s
+}
+
+func (c *checker) attributes(s *plan.Mount, m *mountinfo.Info) {
+	has := attrOf(m)
+	want, clear := s.Attr|s.RecAttr, s.Clear|s.RecClear
+	if c.readonly[s.Path] {
+		want |= unix.MOUNT_ATTR_RDONLY
+	}
+	clear &^= want
+	mask := want | clear
+	// What nobody asked for is off too, unless a user namespace keeps it locked; a read-only path may lie over it.
+	if s.ExactAttr && s.Type != "bind" {
+		mask |= unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC | unix.MOUNT_ATTR_NOSYMFOLLOW
+	}
+	if mask&accessTime != 0 {
+		mask |= unix.MOUNT_ATTR__ATIME
+	}
+	c.want("flags", option.AttrNames(want&mask), option.AttrNames(has&mask))
+}
+
+// propagationOf compares with the last option of a list: each is applied over those before it.
+func (c *checker) propagationOf(flags []uint64, m *mountinfo.Info) {
+	if len(flags) == 0 {
+		return
+	}
+	shared := strings.Contains(m.Optional, "shared:")
+	slave := strings.Contains(m.Optional, "master:")
+	unbindable := strings.Contains(m.Optional, "unbindable")
+	switch flags[len(flags)-1] &^ unix.MS_REC {
+	case unix.MS_SHARED:
+		c.want("propagation", "shared", word(shared, "shared", m.Optional))
+	case unix.MS_SLAVE: // without a master it is private
+		c.want("propagation", "slave", word(!shared && !unbindable, "slave", m.Optional))
+	case unix.MS_PRIVATE:
+		c.want("propagation", "private", word(!shared && !slave && !unbindable, "private", m.Optional))
+	case unix.MS_UNBINDABLE:
+		c.want("propagation", "unbindable", word(unbindable, "unbindable", m.Optional))
+	}
+}
+
+func (c *checker) propagation(s *plan.Propagation) {
+	fd, m, _, err := c.open(s.Path)
+	if err != nil {
+		c.failed("propagation", "is set", err)
+		return
+	}
+	linux.Close(fd)
+	c.propagationOf([]uint64{s.Flags}, m)
+}
+
+// isReadonly also serves for paths that may be missing: nothing was promised of those.
+func (c *checker) isReadonly(s plan.Step) {
+	fd, m, root, err := c.open(s.Target())
+	if _, optional := s.(*plan.ReadonlyPath); optional && missing(err) {
+		return
+	}
+	if err != nil {
+		c.failed("read-only", "true", err)
+		return
+	}
+	linux.Close(fd)
+	c.want("read-only", "true", boolean(root && attrOf(m)&unix.MOUNT_ATTR_RDONLY != 0))
+}
+
+func word(holds bool, want, got string) string {
+	switch {
+	case holds:
+		return want
+	case got == "":
+		return "private"
+	}
+	return got
+}
+
+func boolean(b bool) string {
+	if b {
+		return "true"
+	}
+	return "false"
+}

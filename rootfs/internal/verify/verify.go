@@ -1,0 +1,194 @@
+// Package verify holds a plan against what the kernel reports in a process that stands in the finished root. It reads
+// only, and takes nothing from what the executor believed: the mount table, stat(2) and the files below /proc tell.
+package verify
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+
+	"github.com/librootfs/librootfs/rootfs/internal/errs"
+	"github.com/librootfs/librootfs/rootfs/internal/inroot"
+	"github.com/librootfs/librootfs/rootfs/internal/linux"
+	"github.com/librootfs/librootfs/rootfs/internal/plan"
+	"github.com/librootfs/librootfs/rootfs/internal/procfs"
+)
+
+// Report is the outcome: how many promises were looked at, and those that do not hold.
+type Report struct {
+	Checked    int
+	Deviations []Deviation
+}
+
+// Deviation is one promise of the config that the kernel does not confirm.
+type Deviation struct {
+	Pointer string // the field of the config
+	Target  string // path in the container
+	Aspect  string // "type", "flags", "propagation", "mode", "mask", ...
+	Want    string
+	Got     string
+}
+
+// Run checks every step of a plan whose outcome can be seen afterwards.
+func Run(p *plan.Plan) (*Report, error) {
+	fd, err := linux.Open("/", unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, err
+	}
+	defer linux.Close(fd)
+	c := &checker{root: inroot.Root{FD: fd}, readonly: map[string]bool{}, covered: coveredBy(p)}
+	if err := c.readMounts(); err != nil {
+		return nil, err
+	}
+	for _, s := range p.Finalize {
+		if r, ok := s.(*plan.RemountReadonly); ok {
+			c.readonly[r.Path] = true
+		}
+	}
+	for i, s := range p.Prepare {
+		c.index = i
+		c.step(s)
+	}
+	for i, s := range p.Finalize {
+		c.index = len(p.Prepare) + i
+		c.step(s)
+	}
+	c.outside()
+	return &c.report, nil
+}
+
+type checker struct {
+	report Report
+	root   inroot.Root
+	mounts map[int]*mountinfo.Info
+	// readonly are the targets that become read-only in finalize.
+	readonly map[string]bool
+	// covered tells for each step whether a later one lies over its target.
+	covered map[int]bool
+	index   int
+	current plan.Step
+}
+
+// readMounts reads the mount table through a procfs of the library's own.
+func (c *checker) readMounts() error {
+	text, err := procfs.Read("self/mountinfo")
+	if err != nil {
+		return err
+	}
+	infos, err := mountinfo.GetMountsFromReader(strings.NewReader(string(text)), nil)
+	if err != nil {
+		return errs.Sys("mountinfo", "", err)
+	}
+	c.mounts = make(map[int]*mountinfo.Info, len(infos))
+	for _, m := range infos {
+		c.mounts[m.ID] = m
+	}
+	return nil
+}
+
+// coveredBy finds the steps whose targets lie below a mount that a later step makes, or that are mounted over.
+func coveredBy(p *plan.Plan) map[int]bool {
+	all := append(append([]plan.Step{}, p.Prepare...), p.Finalize...)
+	covered := map[int]bool{}
+	seen := map[string]bool{}
+	for i := len(all) - 1; i >= 0; i-- {
+		path := all[i].Target()
+		for at := path; at != ""; at = at[:max(strings.LastIndexByte(at, '/'), 0)] {
+			if seen[at] {
+				covered[i] = true
+			}
+		}
+		switch s := all[i].(type) {
+		case *plan.Mount:
+			if !s.Remount {
+				seen[path] = true
+			}
+		case *plan.MaskPath:
+			seen[path] = true
+		case *plan.ReadonlyPath:
+			// The mount that it binds onto itself is still what it was, but for being read-only.
+		}
+	}
+	return covered
+}
+
+// want notes a promise, and a deviation where it is not kept.
+func (c *checker) want(aspect, want, got string) {
+	c.report.Checked++
+	if want != got {
+		c.report.Deviations = append(c.report.Deviations,
+			Deviation{c.current.Pointer(), c.current.Target(), aspect, want, got})
+	}
+}
+
+// failed notes that something could not even be looked at.
+func (c *checker) failed(aspect, want string, err error) {
+	c.want(aspect, want, err.Error())
+}
+
+func (c *checker) step(s plan.Step) {
+	c.current = s
+	if c.covered[c.index] {
+		return
+	}
+	switch s := s.(type) {
+	case *plan.Mount:
+		c.mount(s)
+	case *plan.Device:
+		c.device(s)
+	case *plan.Symlink:
+		c.symlink(s)
+	case *plan.Propagation:
+		c.propagation(s)
+	case *plan.Chdir:
+		c.cwd(s)
+	case *plan.RemountReadonly, *plan.ReadonlyRoot:
+		c.isReadonly(s)
+	case *plan.Umask:
+		c.umask(s)
+	case *plan.Sysctl:
+		c.sysctl(s)
+	case *plan.ReadonlyPath:
+		c.isReadonly(s)
+	case *plan.MaskPath:
+		c.mask(s)
+	}
+}
+
+// open opens a target (O_PATH) and gives the mount that it lies on.
+func (c *checker) open(path string) (fd int, m *mountinfo.Info, root bool, err error) {
+	fd, err = c.root.Open(path, unix.O_PATH, inroot.Follow)
+	if err != nil {
+		return -1, nil, false, err
+	}
+	id, err := procfs.MountID(fd)
+	if err == nil {
+		if m = c.mounts[id]; m == nil {
+			err = errs.Refuse("mountinfo", path, "mount "+strconv.Itoa(id)+" is not in the mount table")
+		}
+	}
+	if err == nil {
+		_, root, err = linux.MountID(fd)
+	}
+	if err != nil {
+		linux.Close(fd)
+		return -1, nil, false, err
+	}
+	return fd, m, root, nil
+}
+
+// outside looks for mounts that do not belong to the root: what pivot_root(2) should have left behind.
+func (c *checker) outside() {
+	c.current = &plan.SwitchRoot{Base: plan.Base{Path: "/"}}
+	for _, m := range c.mounts {
+		if _, known := c.mounts[m.Parent]; known || m.Mountpoint == "/" {
+			continue
+		}
+		c.want("mount table", "every mount hangs on the root", m.Mountpoint+" ("+m.FSType+") does not")
+	}
+}
+
+func missing(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) }
