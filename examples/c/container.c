@@ -152,6 +152,7 @@ int container_open(struct container *c, struct rootfs_error *err)
 	c->bundle = strdup(bundle);
 	c->created = strdup(created);
 	c->cgroup = cgroup != NULL ? strdup(cgroup) : NULL;
+	c->config.annotations.parent = NULL; /* the document ends here */
 	c->config.has_annotations = c->config.annotations.value != NULL;
 	json_object_get(c->config.annotations.value);
 	json_object_put(root.value);
@@ -204,7 +205,7 @@ enum status container_status(const struct container *c)
 	/* A zombie has stopped; whose child it is reaps it in its own time. */
 	if (start == 0 || start != c->start_time || state == 'Z' || state == 'X')
 		return STATUS_STOPPED;
-	return faccessat(c->dir, "start", F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? STATUS_CREATED : STATUS_RUNNING;
+	return faccessat(c->dir, "start", F_OK, 0) == 0 ? STATUS_CREATED : STATUS_RUNNING;
 }
 
 char *container_state(const struct container *c, enum status status, struct rootfs_error *err)
