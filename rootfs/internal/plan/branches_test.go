@@ -352,29 +352,21 @@ func TestFinalize(t *testing.T) {
 	conf.ReadonlyPaths = []string{"/r", "/s", "/r"}
 	conf.MaskedPaths = []string{"/m", "/m", "/n"}
 	conf.MountLabel = "l"
-	conf.Sysctls = []config.Sysctl{{Key: "kernel.msgmax", Value: "1"}, {Key: "net.ipv4.conf.eth0/5.forwarding", Value: "0"},
-		{Key: "net/ipv4/conf/eth0.5/forwarding", Value: "0"}, {Key: "fs", Value: ""}}
+	conf.Sysctls = []config.Sysctl{{Key: "kernel.msgmax", Value: "1", File: "kernel/msgmax"},
+		{Key: "net/ipv4/conf/eth0.5/forwarding", Value: "0", File: "net/ipv4/conf/eth0.5/forwarding"}}
 	p := build(t, conf, nil)
 	equal(t, "finalize", outline(p.Finalize), []string{"remount-readonly /a", "readonly-root /", "umask",
 		"sysctl /proc/sys/kernel/msgmax", "sysctl /proc/sys/net/ipv4/conf/eth0.5/forwarding",
-		"sysctl /proc/sys/net/ipv4/conf/eth0.5/forwarding", "sysctl /proc/sys/fs",
 		"readonly-path /r", "readonly-path /s", "mask-path /m", "mask-path /n"})
 	equal(t, "last mask", *of[*plan.MaskPath](p.Finalize)[1],
 		plan.MaskPath{Base: plan.Base{Ptr: "/linux/maskedPaths/2", Path: "/n"}, Label: "l"})
+	equal(t, "sysctl", *of[*plan.Sysctl](p.Finalize)[1], plan.Sysctl{Base: plan.Base{
+		Ptr:  "/linux/sysctl/net~1ipv4~1conf~1eth0.5~1forwarding",
+		Path: "/proc/sys/net/ipv4/conf/eth0.5/forwarding"}, File: "net/ipv4/conf/eth0.5/forwarding", Value: "0"})
 	equal(t, "umask", of[*plan.Umask](p.Finalize)[0].Mask, uint32(0o022))
 }
 
 func TestErrors(t *testing.T) {
-	mapped := func(kind string, uid, gid int, options ...string) config.Mount {
-		x := m("/i", kind, "/i", options...)
-		x.UIDMappings, x.GIDMappings = make([]config.IDMap, uid), make([]config.IDMap, gid)
-		return x
-	}
-	sysctl := func(key string) *config.Config {
-		c := bare()
-		c.Sysctls = []config.Sysctl{{Key: "a.b"}, {Key: key}}
-		return c
-	}
 	devices := bare()
 	devices.Devices = []config.Device{{Path: "/dev/a", Type: 'c'}, {Path: "/dev/a", Type: 'b'}}
 	lost := hybrid()
@@ -386,20 +378,8 @@ func TestErrors(t *testing.T) {
 		pointer string
 		code    errs.Code
 	}{
-		{"no type", bare(m("/a", "tmpfs", "a"), m("/b", "", "/b")), nil, "/mounts/1/type", errs.Invalid},
 		{"option", bare(m("/a", "tmpfs", "a", "ro", "x\x00")), nil, "/mounts/0/options/1", errs.Invalid},
-		{"copy-up of a bind", bare(m("/a", "bind", "/a", "tmpcopyup")), nil, "/mounts/0/options", errs.Invalid},
-		{"copy-up of proc", bare(m("/a", "proc", "a", "tmpcopyup")), nil, "/mounts/0/options", errs.Invalid},
-		{"idmapped tmpfs", bare(mapped("tmpfs", 1, 1)), nil, "/mounts/0", errs.Invalid},
-		{"idmapped tmpfs by option", bare(m("/a", "tmpfs", "a", "idmap")), nil, "/mounts/0", errs.Invalid},
-		{"no uid map", bare(mapped("bind", 0, 1)), nil, "/mounts/0/uidMappings", errs.Invalid},
-		{"no gid map", bare(mapped("bind", 1, 0, "idmap")), nil, "/mounts/0/gidMappings", errs.Invalid},
-		{"idmap of no user namespace", bare(mapped("bind", 0, 0, "ridmap")), nil, "/mounts/0/options", errs.Invalid},
 		{"two devices", devices, nil, "/linux/devices/1/path", errs.Invalid},
-		{"sysctl up", sysctl("kernel/../../x"), nil, "/linux/sysctl/kernel~1..~1..~1x", errs.Invalid},
-		{"sysctl up, dotted", sysctl("kernel.//.x"), nil, "/linux/sysctl/kernel.~1~1.x", errs.Invalid},
-		{"sysctl empty", sysctl(""), nil, "/linux/sysctl/", errs.Invalid},
-		{"sysctl absolute", sysctl("/etc"), nil, "/linux/sysctl/~1etc", errs.Invalid},
 		{"cgroup out of reach", bare(m("/c", "cgroup", "c")), lost, "/mounts/0", errs.Unsupported},
 	} {
 		p, err := plan.Build(c.conf, c.facts)

@@ -25,9 +25,7 @@ func Build(c *config.Config, f *Facts) (*Plan, error) {
 	if err := b.prepare(); err != nil {
 		return nil, err
 	}
-	if err := b.finalize(); err != nil {
-		return nil, err
-	}
+	b.finalize()
 	return &b.plan, nil
 }
 

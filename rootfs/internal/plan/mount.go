@@ -7,10 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/librootfs/librootfs/rootfs/internal/config"
-	"github.com/librootfs/librootfs/rootfs/internal/errs"
 )
 
-// mount adds the steps of one entry of mounts.
+// mount adds the steps of one entry of mounts. Which options go with which type, package config has checked.
 func (b *builder) mount(m *mount) error {
 	switch {
 	case !m.opt.Remount:
@@ -20,23 +19,16 @@ func (b *builder) mount(m *mount) error {
 	}
 	switch {
 	case m.bind:
-		return b.bind(m)
-	case m.Type == "":
-		return errs.Bad(m.pointer+"/type", "is missing, and no option says bind")
-	case m.opt.IDMap || m.opt.RecursiveIDMap || len(m.UIDMappings)+len(m.GIDMappings) > 0:
-		return errs.Bad(m.pointer, "only a bind mount can be idmapped")
-	case m.opt.CopyUp && m.Type != "tmpfs":
-		return errs.Bad(m.pointer+"/options", "only a tmpfs can have tmpcopyup")
+		b.do(b.bindMount(m))
 	case m.opt.Remount:
 		b.do(b.filesystem(m))
-		return nil
 	case m.Type == "cgroup2", m.Type == "cgroup" && b.f.Cgroup.Unified:
 		b.do(b.cgroup2(m))
-		return nil
 	case m.Type == "cgroup":
 		return b.cgroup1(m)
+	default:
+		b.do(b.filesystem(m))
 	}
-	b.do(b.filesystem(m))
 	return nil
 }
 
@@ -110,52 +102,34 @@ func hasKey(data []string, key string) bool {
 	return slices.ContainsFunc(data, func(d string) bool { return strings.HasPrefix(d, key+"=") })
 }
 
-// bind is a bind mount.
-func (b *builder) bind(m *mount) error {
+// bindMount is a bind mount.
+func (b *builder) bindMount(m *mount) *Mount {
 	s := b.base(m)
 	s.Type = "bind"
 	s.Recursive = m.opt.Recursive
 	s.ExactAttr = m.opt.Touched
-	if m.opt.CopyUp {
-		return errs.Bad(m.pointer+"/options", "only a tmpfs can have tmpcopyup")
-	}
+	s.IDMap = idmap(m)
 	if m.opt.Relabel != 0 {
 		s.Relabel, s.Label = m.opt.Relabel, b.c.MountLabel
-	}
-	var err error
-	if s.IDMap, err = b.idmap(m); err != nil {
-		return err
 	}
 	if staysWritable(m) && m.opt.Attr&unix.MOUNT_ATTR_RDONLY != 0 {
 		b.late.add(m)
 	}
-	b.do(s)
-	return nil
+	return s
 }
 
 // idmap is the mapping of a bind: its own, or the container's user namespace's. Mappings without an option mean idmap,
 // as the runtime specification has it.
-func (b *builder) idmap(m *mount) (*IDMap, error) {
-	o := &m.opt
-	uid, gid := len(m.UIDMappings), len(m.GIDMappings)
-	if !o.IDMap && !o.RecursiveIDMap && uid+gid == 0 {
-		return nil, nil
-	}
-	switch {
-	case uid == 0 && gid > 0:
-		return nil, errs.Bad(m.pointer+"/uidMappings", "an idmapped mount needs both uidMappings and gidMappings")
-	case gid == 0 && uid > 0:
-		return nil, errs.Bad(m.pointer+"/gidMappings", "an idmapped mount needs both uidMappings and gidMappings")
-	case uid == 0 && !b.c.Has("user"):
-		return nil, errs.Bad(m.pointer+"/options",
-			"an idmapped mount needs uidMappings and gidMappings where the container has no user namespace")
+func idmap(m *mount) *IDMap {
+	if !m.opt.IDMap && !m.opt.RecursiveIDMap && len(m.UIDMappings) == 0 {
+		return nil
 	}
 	return &IDMap{
-		Recursive:   o.RecursiveIDMap,
-		OfContainer: uid == 0,
+		Recursive:   m.opt.RecursiveIDMap,
+		OfContainer: len(m.UIDMappings) == 0,
 		UID:         ranges(m.UIDMappings),
 		GID:         ranges(m.GIDMappings),
-	}, nil
+	}
 }
 
 func ranges(maps []config.IDMap) []Range {

@@ -94,7 +94,7 @@ func everything() *config.Config {
 	}
 	c.Hooks = []config.Hook{{Path: "/bin/hook", Args: []string{"hook", "-x"}, Env: []string{"A=1"}, Timeout: 5,
 		Pointer: "/hooks/createContainer/0"}}
-	c.Sysctls = []config.Sysctl{{Key: "net.ipv4.ip_forward", Value: "1"}, {Key: "net/ipv4/conf/eth0.1/forwarding", Value: "0"}}
+	c.Sysctls = []config.Sysctl{{Key: "net.ipv4.ip_forward", Value: "1", File: "net/ipv4/ip_forward"}}
 	c.Options.MountCommands = []config.MountCommands{{Mount: 7,
 		Before: []config.Command{{Path: "/bin/mkdir", Args: []string{"/srv/data"}, Env: []string{"B=2"}, Dir: "/"}},
 		After:  []config.Command{{Path: "/bin/true"}, {Path: "/bin/sync"}}}}
