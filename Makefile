@@ -29,7 +29,7 @@ VERSION := $(shell awk '/define ROOTFS_VERSION_(MAJOR|MINOR|PATCH)/ { v = v s $$
 # hashes the directory). tests/reproducible builds twice and compares.
 GO_LDFLAGS = -s -w -buildid=
 GO_BUILD   = CGO_ENABLED=1 $(GO) build -trimpath -buildvcs=false -mod=readonly
-C_FLAGS = -std=c11 -Wall -Wextra -Werror -fPIC -ffile-prefix-map=$(CURDIR)=. \
+C_FLAGS = -std=c11 -Wall -Wextra -Werror -fPIC -ffile-prefix-map=$(CURDIR)=. -ffile-prefix-map=$(abspath $(BUILD))=build \
 	-fstack-protector-strong -fstack-clash-protection -D_FORTIFY_SOURCE=2 -Iinclude $(CFLAGS)
 LD_FLAGS = -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack $(LDFLAGS)
 
