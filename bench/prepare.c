@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A host of librootfs that does nothing but measure it, in an init child as a runtime has it: forked into new mount, pid,
+// ipc and uts namespaces.
+//
+//	prepare cold BUNDLE            rootfs_prepare + rootfs_finalize, the engine not loaded yet
+//	prepare warm BUNDLE            the same after another call (of a broken document) was answered
+//	prepare first BUNDLE           only that other call: how long the engine takes until it has answered once
+//	prepare early BUNDLE MICROS    rootfs_start, MICROS of the host's own work, then that call; without the work's time
+//	prepare late BUNDLE MICROS     the same work, then rootfs_start and that call
+//
+// Prints the nanoseconds, and the peak resident set of the init child in KiB. Under BENCH_MARK the two calls stand
+// between marks.
+#define _GNU_SOURCE
+#include <err.h>
+#include <fcntl.h>
+#include <rootfs.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "clock.h"
+
+static char *read_config(const char *bundle, size_t *len)
+{
+	char path[4096];
+	struct stat st;
+	snprintf(path, sizeof path, "%s/config.json", bundle);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		err(1, "%s", path);
+	char *text = malloc((size_t)st.st_size + 1);
+	if (!text || read(fd, text, (size_t)st.st_size) != st.st_size)
+		err(1, "%s", path);
+	close(fd);
+	*len = (size_t)st.st_size;
+	return text;
+}
+
+static void fail(const struct rootfs_error *error)
+{
+	errx(1, "%s: %s", error->operation, error->message);
+}
+
+// A call that needs the engine and changes nothing: the document ends in its first byte.
+static void broken_call(void)
+{
+	struct rootfs_error error = ROOTFS_ERROR_INIT;
+	struct rootfs_request request = ROOTFS_REQUEST_INIT;
+	request.config = "{";
+	request.config_len = 1;
+	if (rootfs_prepare(&request, &error) != ROOTFS_ERR_INVALID)
+		fail(&error);
+}
+
+static void set_up(const struct rootfs_request *request)
+{
+	struct rootfs_error error = ROOTFS_ERROR_INIT;
+	mark("begin");
+	if (rootfs_prepare(request, &error) || rootfs_finalize(&error))
+		fail(&error);
+	mark("end");
+}
+
+static void start(void)
+{
+	struct rootfs_error error = ROOTFS_ERROR_INIT;
+	if (rootfs_start(&error))
+		fail(&error);
+}
+
+// The processor's time, not a sleep: it is there for the engine only on another CPU.
+static void work(long micros)
+{
+	for (long until = now_ns() + micros * 1000; now_ns() < until;)
+		;
+}
+
+static long measure(const char *mode, const struct rootfs_request *request, long micros)
+{
+	if (!strcmp(mode, "warm"))
+		broken_call();
+	long begin = now_ns();
+	if (!strcmp(mode, "cold") || !strcmp(mode, "warm")) {
+		set_up(request);
+	} else if (!strcmp(mode, "first")) {
+		broken_call();
+	} else if (!strcmp(mode, "early")) {
+		start();
+		work(micros);
+		broken_call();
+	} else if (!strcmp(mode, "late")) {
+		work(micros);
+		start();
+		broken_call();
+	} else {
+		errx(2, "unknown mode %s", mode);
+	}
+	return now_ns() - begin - micros * 1000;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 3)
+		errx(2, "usage: prepare cold|warm|first BUNDLE, or prepare early|late BUNDLE MICROS");
+	char options[4200];
+	struct rootfs_request request = ROOTFS_REQUEST_INIT;
+	request.config = read_config(argv[2], &request.config_len);
+	request.options = options;
+	request.options_len = (size_t)snprintf(options, sizeof options, "{\"bundle\":\"%s\"}", argv[2]);
+
+	if (unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS) < 0)
+		err(1, "unshare");
+	pid_t pid = fork();
+	if (pid < 0)
+		err(1, "fork");
+	if (!pid) {
+		struct rusage usage;
+		long spent = measure(argv[1], &request, argc > 3 ? atol(argv[3]) : 0);
+		getrusage(RUSAGE_SELF, &usage);
+		printf("%ld %ld\n", spent, usage.ru_maxrss);
+		fflush(stdout);
+		_exit(0);
+	}
+	int status;
+	if (waitpid(pid, &status, 0) < 0)
+		err(1, "waitpid");
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
