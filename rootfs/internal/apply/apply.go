@@ -42,17 +42,21 @@ type Executor struct {
 	umask int
 	// attached: the root's own mount stands, and has to go if Prepare fails before the switch.
 	attached, switched bool
-	// sharesNS: the mount namespace is the host's, nothing of it may be changed.
-	sharesNS bool
+	// cut: no mount of the host's is shared with another namespace any more.
+	cut bool
 	// ids are the mounts that a later RemountReadonly comes back to, by target; 0 while they are not yet made.
 	ids map[string]uint64
 
 	masks maskSources
+
+	// dir is the directory that devices and symlinks last went to, or -1; it is never kept across other steps.
+	dir     int
+	dirname string
 }
 
 // New makes an executor for one plan.
 func New(p *plan.Plan, host Host) *Executor {
-	x := &Executor{host: host, plan: p, root: inroot.Root{FD: -1}, ids: map[string]uint64{}}
+	x := &Executor{host: host, plan: p, root: inroot.Root{FD: -1}, dir: -1, ids: map[string]uint64{}}
 	for _, steps := range [][]plan.Step{p.Prepare, p.Finalize} {
 		for _, s := range steps {
 			if r, ok := s.(*plan.RemountReadonly); ok {
@@ -89,6 +93,7 @@ func (x *Executor) Finalize() error {
 }
 
 func (x *Executor) release() {
+	x.forgetDir()
 	x.masks.close()
 	linux.Close(x.root.FD)
 	x.root.FD = -1
@@ -108,16 +113,19 @@ func (x *Executor) run(steps []plan.Step) error {
 
 func (x *Executor) step(s plan.Step) error {
 	switch s := s.(type) {
+	case *plan.Device:
+		return x.device(s)
+	case *plan.Symlink:
+		return x.symlink(s)
+	}
+	x.forgetDir()
+	switch s := s.(type) {
 	case *plan.OpenRoot:
 		return x.openRoot(s)
 	case *plan.Command:
 		return x.command(s)
 	case *plan.Mount:
 		return x.mount(s)
-	case *plan.Device:
-		return x.device(s)
-	case *plan.Symlink:
-		return x.symlink(s)
 	case *plan.MountsReady:
 		return x.mountsReady()
 	case *plan.Hook:

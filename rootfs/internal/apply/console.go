@@ -23,9 +23,9 @@ func (x *Executor) Console(t console.Terminal) (master int, err error) {
 	defer linux.Close(peer)
 	old := unix.Umask(0)
 	defer unix.Umask(old)
-	dir, name, err := root.Parent("/dev/console", inroot.Plain)
+	dir, err := root.Parent("/dev/console", inroot.Plain)
 	if err == nil {
-		err = bindFile(peer, "/dev/console", dir, name)
+		err = bindFile(peer, "/dev/console", dir, "console")
 		linux.Close(dir)
 	}
 	if err != nil {

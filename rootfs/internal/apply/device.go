@@ -18,11 +18,11 @@ var formatOf = map[byte]uint32{'c': unix.S_IFCHR, 'b': unix.S_IFBLK, 'p': unix.S
 // device makes a node below a descriptor of its directory, and then holds what is there against what was asked for: an
 // image may have put something else in its place.
 func (x *Executor) device(d *plan.Device) error {
-	dir, name, err := x.root.Parent(d.Path, inroot.Follow)
+	dir, err := x.dirOf(d.Path)
 	if err != nil {
 		return err
 	}
-	defer linux.Close(dir)
+	name := inroot.Basename(d.Path)
 	if d.Bind && d.Type != 'p' {
 		return x.bindDevice(d, dir, name)
 	}
@@ -33,38 +33,63 @@ func (x *Executor) device(d *plan.Device) error {
 	if err != nil && !errors.Is(err, unix.EEXIST) {
 		return err
 	}
-	fd, st, err := openDevice(dir, name, d)
+	st, err := linux.Lstatat(dir, name)
+	if err != nil {
+		return err
+	}
+	if !isDevice(&st, d.Type, d.Major, d.Minor) {
+		return notDevice(d)
+	}
+	if st.Uid == d.UID && st.Gid == d.GID && st.Mode&0o7777 == d.Mode {
+		return nil
+	}
+	return adjust(d, dir, name)
+}
+
+// adjust gives a node its owner and mode, by a descriptor that is known to be of the node.
+func adjust(d *plan.Device, dir int, name string) error {
+	fd, err := linux.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return err
 	}
 	defer linux.Close(fd)
-	if st.Uid != d.UID || st.Gid != d.GID {
-		if err := linux.Fchown(fd, d.UID, d.GID); err != nil {
-			return err
-		}
-		st.Mode = 0 // chown(2) may have cleared bits of it
+	st, err := linux.Fstat(fd)
+	if err != nil {
+		return err
 	}
-	if st.Mode&0o7777 != d.Mode {
-		return linux.Fchmod(fd, d.Mode)
+	if !isDevice(&st, d.Type, d.Major, d.Minor) {
+		return notDevice(d)
 	}
-	return nil
+	// The owner first: chown(2) may clear bits of the mode.
+	if err := linux.Fchown(fd, d.UID, d.GID); err != nil {
+		return err
+	}
+	return linux.Fchmod(fd, d.Mode)
 }
 
-// openDevice opens a node (O_PATH) without following anything, and makes sure of its type and number.
-func openDevice(dir int, name string, d *plan.Device) (int, unix.Stat_t, error) {
-	fd, err := linux.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW, 0)
+func notDevice(d *plan.Device) error {
+	return errs.Refuse("fstat", d.Path, "is there already and is not the device "+deviceName(d))
+}
+
+// dirOf is the directory that a device or symlink goes to. Most go to /dev one after the other, so the last one is kept
+// until a step of another kind comes.
+func (x *Executor) dirOf(path string) (int, error) {
+	dirname := inroot.Dirname(path)
+	if x.dir >= 0 && x.dirname == dirname {
+		return x.dir, nil
+	}
+	x.forgetDir()
+	fd, err := x.root.Parent(path, inroot.Follow)
 	if err != nil {
-		return -1, unix.Stat_t{}, err
+		return -1, err
 	}
-	st, err := linux.Fstat(fd)
-	if err == nil && !isDevice(&st, d.Type, d.Major, d.Minor) {
-		err = errs.Refuse("fstat", d.Path, "is there already and is not the device "+deviceName(d))
-	}
-	if err != nil {
-		linux.Close(fd)
-		return -1, st, err
-	}
-	return fd, st, nil
+	x.dir, x.dirname = fd, dirname
+	return fd, nil
+}
+
+func (x *Executor) forgetDir() {
+	linux.Close(x.dir)
+	x.dir = -1
 }
 
 // isDevice compares the file type as well as the number: a regular file has the number 0:0, and a block device may share
@@ -134,11 +159,11 @@ func bindFile(host int, path string, dir int, name string) error {
 // symlink makes a link below a descriptor of its directory. One that is there already is left alone, whatever it is:
 // nothing is done through it.
 func (x *Executor) symlink(s *plan.Symlink) error {
-	dir, name, err := x.root.Parent(s.Path, inroot.Follow)
+	dir, err := x.dirOf(s.Path)
 	if err != nil {
 		return err
 	}
-	defer linux.Close(dir)
+	name := inroot.Basename(s.Path)
 	if s.Replace {
 		if err := linux.Unlinkat(dir, name, 0); err != nil && !errors.Is(err, unix.ENOENT) {
 			return err

@@ -230,14 +230,20 @@ func (x *Executor) resolve(m *plan.Mount, isDir func() (bool, error)) (target, b
 	default:
 		return target{}, false, err
 	}
-	dir, err := isDir()
-	if err != nil {
-		return target{}, false, err
+	// A symlink on the way may also lead to something that is there.
+	if links == inroot.Follow {
+		fd, err = x.root.Open(m.Path, unix.O_PATH, links)
 	}
-	if dir {
-		fd, made, err = x.root.Dir(m.Path, links)
-	} else {
-		fd, made, err = x.root.File(m.Path, links)
+	if errors.Is(err, unix.ENOENT) {
+		var dir bool
+		if dir, err = isDir(); err != nil {
+			return target{}, false, err
+		}
+		if dir {
+			fd, made, err = x.root.MakeDir(m.Path, links)
+		} else {
+			fd, made, err = x.root.MakeFile(m.Path, links)
+		}
 	}
 	if err != nil {
 		return target{}, false, err

@@ -18,7 +18,6 @@ func (x *Executor) openRoot(s *plan.OpenRoot) error {
 		return err
 	}
 	if !s.HasMountNS {
-		x.sharesNS = true
 		x.root.FD = dir
 		return nil
 	}
@@ -27,7 +26,8 @@ func (x *Executor) openRoot(s *plan.OpenRoot) error {
 		return err
 	}
 	// Where mounts may still be shared, the bind of the root would appear on the host, and pivot_root(2) would refuse it.
-	if s.HostPropagation&unix.MS_SHARED != 0 || s.HostPropagation&unix.MS_REC == 0 {
+	x.cut = s.HostPropagation&unix.MS_SHARED == 0 && s.HostPropagation&unix.MS_REC != 0
+	if !x.cut {
 		if err := privateParent(dir); err != nil {
 			return err
 		}
@@ -41,7 +41,7 @@ func (x *Executor) openRoot(s *plan.OpenRoot) error {
 		t.Close()
 		return err
 	}
-	x.root.FD, x.attached = t.FD, true
+	x.root.FD, x.attached = t.Take(), true
 	return nil
 }
 

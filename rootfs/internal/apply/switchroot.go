@@ -47,9 +47,11 @@ func (x *Executor) pivot() error {
 	if err := linux.Fchdir(old); err != nil {
 		return err
 	}
-	// The unmount below must not reach the host: what is shared with it becomes a slave first.
-	if err := linux.Mount("", ".", "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
-		return err
+	// The unmount below must not reach the host: what is still shared with it becomes a slave first.
+	if !x.cut {
+		if err := linux.Mount("", ".", "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
+			return err
+		}
 	}
 	if err := linux.Unmount(".", unix.MNT_DETACH); err != nil {
 		return err

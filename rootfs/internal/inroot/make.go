@@ -10,7 +10,7 @@ import (
 	"github.com/librootfs/librootfs/rootfs/internal/linux"
 )
 
-// Modes of what is made where a mount's target is missing, as behaviour.md has them.
+// Modes of what is made where a mount's target is missing.
 const (
 	dirMode  = 0o755
 	fileMode = 0o644
@@ -19,94 +19,116 @@ const (
 // Dir opens a directory below the root (O_PATH), making what is missing of it. A dangling symlink is followed inside the
 // root: what it names is made. made tells whether the last component is new.
 func (r Root) Dir(path string, links Links) (fd int, made bool, err error) {
-	return r.make(path, links, func(dir int, name string) error { return linux.Mkdirat(dir, name, dirMode) })
-}
-
-// File is Dir for an empty regular file. It is made by mknodat(2), so nothing that may lie there is opened or truncated.
-func (r Root) File(path string, links Links) (fd int, made bool, err error) {
-	return r.make(path, links, func(dir int, name string) error {
-		return linux.Mknodat(dir, name, unix.S_IFREG|fileMode, 0)
-	})
-}
-
-// Parent opens the directory that path lies in, making it where it is missing, and gives the last component's name.
-func (r Root) Parent(path string, links Links) (dir int, name string, err error) {
-	parts := Split(path)
-	if len(parts) == 0 {
-		return -1, "", errs.Refuse("open in root", path, "the root itself has no parent")
-	}
-	name = parts[len(parts)-1]
-	dir, _, err = r.Dir(strings.Join(parts[:len(parts)-1], "/"), links)
-	return dir, name, err
-}
-
-// make finds the deepest part of path that exists, and makes the rest one name at a time, each below a descriptor of its
-// parent. The last name is made by last.
-func (r Root) make(path string, links Links, last func(dir int, name string) error) (int, bool, error) {
-	fd, err := r.openDot(path, links)
-	if err == nil || !errors.Is(err, unix.ENOENT) {
+	fd, err = r.Open(orDot(path), unix.O_PATH, links)
+	if !errors.Is(err, unix.ENOENT) {
 		return fd, false, err
 	}
-	parts, followed, made := Split(path), 0, false
-	dir, err := r.openDot("", links)
+	return r.MakeDir(path, links)
+}
+
+// MakeDir is Dir for a path that is known to be missing.
+func (r Root) MakeDir(path string, links Links) (fd int, made bool, err error) {
+	m := maker{root: r, path: path, links: links}
+	return m.make(Split(path), makeDir)
+}
+
+// MakeFile is MakeDir for an empty regular file. It is made by mknodat(2), so nothing that may lie there is opened or
+// truncated.
+func (r Root) MakeFile(path string, links Links) (fd int, made bool, err error) {
+	m := maker{root: r, path: path, links: links}
+	return m.make(Split(path), makeFile)
+}
+
+// Parent opens the directory that path lies in, making it where it is missing.
+func (r Root) Parent(path string, links Links) (dir int, err error) {
+	dir, _, err = r.Dir(Dirname(path), links)
+	return dir, err
+}
+
+// Dirname and Basename are the two parts of a clean absolute path.
+func Dirname(path string) string  { return path[:max(strings.LastIndexByte(path, '/'), 0)] }
+func Basename(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
+
+// maker makes the missing part of one path.
+type maker struct {
+	root     Root
+	path     string
+	links    Links
+	followed int
+}
+
+// kind is how to make and to open the last component.
+type kind struct {
+	make func(dir int, name string) error
+	open func(dir int, name, path string) (int, error)
+}
+
+var (
+	makeDir = kind{
+		func(dir int, name string) error { return linux.Mkdirat(dir, name, dirMode) },
+		func(dir int, name, _ string) (int, error) {
+			return linux.Openat(dir, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+		},
+	}
+	makeFile = kind{
+		func(dir int, name string) error { return linux.Mknodat(dir, name, unix.S_IFREG|fileMode, 0) },
+		openName,
+	}
+)
+
+// make makes the last of parts below a descriptor of its parent, which it makes first where that is missing too. Each
+// prefix is resolved from the root: RESOLVE_IN_ROOT is relative to the directory that it starts from.
+func (m *maker) make(parts []string, last kind) (fd int, made bool, err error) {
+	if len(parts) == 0 {
+		return -1, false, errs.Sys("open in root", m.path, unix.EEXIST)
+	}
+	name, above := parts[len(parts)-1], parts[:len(parts)-1]
+	dir, err := m.root.Open(orDot(strings.Join(above, "/")), unix.O_PATH|unix.O_DIRECTORY, m.links)
+	if errors.Is(err, unix.ENOENT) {
+		dir, _, err = m.make(above, makeDir)
+	}
 	if err != nil {
 		return -1, false, err
 	}
-	defer func() { linux.Close(dir) }()
-	for i := 0; i < len(parts); i++ {
-		// The whole prefix is resolved anew each time: RESOLVE_IN_ROOT is relative to the root, not to dir.
-		next, err := r.openDot(strings.Join(parts[:i+1], "/"), links)
-		made = false
-		if errors.Is(err, unix.ENOENT) {
-			name := parts[i]
-			if i == len(parts)-1 {
-				err = last(dir, name)
-			} else {
-				err = linux.Mkdirat(dir, name, dirMode)
-			}
-			made = err == nil
-			switch {
-			case made:
-				next, err = openName(dir, name, path)
-			case errors.Is(err, unix.EEXIST):
-				// A dangling symlink, or somebody was faster.
-				to, linkErr := linux.Readlinkat(dir, name)
-				if linkErr != nil {
-					next, err = openName(dir, name, path)
-					break
-				}
-				if followed++; followed > maxLinks || links == Plain {
-					return -1, false, errs.Sys("open in root", path, unix.ELOOP)
-				}
-				rest := append(Split(to), parts[i+1:]...)
-				if strings.HasPrefix(to, "/") {
-					parts = rest
-				} else {
-					parts = append(parts[:i:i], rest...)
-				}
-				linux.Close(dir)
-				if dir, err = r.openDot("", links); err != nil {
-					return -1, false, err
-				}
-				i = -1
-				continue
-			}
-		}
-		if err != nil {
-			return -1, false, err
-		}
-		linux.Close(dir)
-		dir = next
+	defer linux.Close(dir)
+	err = last.make(dir, name)
+	if errors.Is(err, unix.EEXIST) {
+		return m.exists(dir, parts, last)
 	}
-	out := dir
-	dir = -1
-	return out, made, nil
+	if err != nil {
+		return -1, false, err
+	}
+	fd, err = last.open(dir, name, m.path)
+	return fd, true, err
 }
 
-// openDot is Open with O_PATH, where "" is the root itself.
-func (r Root) openDot(path string, links Links) (int, error) {
-	if path == "" {
-		path = "."
+// exists deals with a name that is there although resolving it found nothing: a dangling symlink, whose target is then
+// made in its stead, or something that somebody else has made meanwhile.
+func (m *maker) exists(dir int, parts []string, last kind) (fd int, made bool, err error) {
+	name, above := parts[len(parts)-1], parts[:len(parts)-1]
+	to, err := linux.Readlinkat(dir, name)
+	if err != nil {
+		fd, err = last.open(dir, name, m.path)
+		return fd, false, err
 	}
-	return r.Open(path, unix.O_PATH, links)
+	if m.followed++; m.followed > maxLinks || m.links == Plain {
+		return -1, false, errs.Sys("open in root", m.path, unix.ELOOP)
+	}
+	next := Split(to)
+	if !strings.HasPrefix(to, "/") {
+		next = append(above[:len(above):len(above)], next...)
+	}
+	fd, err = m.root.Open(orDot(strings.Join(next, "/")), unix.O_PATH, m.links)
+	if errors.Is(err, unix.ENOENT) {
+		return m.make(next, last)
+	}
+	return fd, false, err
+}
+
+// orDot names the root itself where the path is empty.
+func orDot(path string) string {
+	if path == "" {
+		return "."
+	}
+	return path
 }

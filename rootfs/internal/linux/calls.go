@@ -110,6 +110,12 @@ func Fstat(fd int) (st unix.Stat_t, err error) {
 	return st, errs.Sys("fstat", FD(fd), err)
 }
 
+// Lstatat is fstatat(2) that follows no symlink.
+func Lstatat(dirfd int, path string) (st unix.Stat_t, err error) {
+	err = retry(func() error { return unix.Fstatat(dirfd, path, &st, unix.AT_SYMLINK_NOFOLLOW) })
+	return st, errs.Sys("fstatat", at(dirfd, path), err)
+}
+
 // Fstatfs is fstatfs(2); it works on O_PATH descriptors too.
 func Fstatfs(fd int) (st unix.Statfs_t, err error) {
 	err = retry(func() error { return unix.Fstatfs(fd, &st) })
