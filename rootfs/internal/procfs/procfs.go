@@ -17,7 +17,7 @@ import (
 
 // Readlink tells the path of what a descriptor stands for, as the kernel prints it.
 func Readlink(fd int) (string, error) {
-	proc, err := procfs.OpenProcRoot()
+	proc, err := procfs.OpenUnsafeProcRoot()
 	if err != nil {
 		return "", wrap("thread-self/fd", err)
 	}
@@ -33,7 +33,7 @@ func Readlink(fd int) (string, error) {
 
 // MountID is the id in mountinfo of the mount that fd lies on (proc(5), /proc/pid/fdinfo).
 func MountID(fd int) (int, error) {
-	proc, err := procfs.OpenProcRoot()
+	proc, err := procfs.OpenUnsafeProcRoot()
 	if err != nil {
 		return 0, wrap("thread-self/fdinfo", err)
 	}
@@ -57,7 +57,7 @@ func MountID(fd int) (int, error) {
 // FDDir opens the directory of the calling thread's own descriptors: a magic link below it, named by mount(2) from there,
 // is the one safe way to hand a descriptor to a call that takes only paths. The caller closes it.
 func FDDir() (int, error) {
-	proc, err := procfs.OpenProcRoot()
+	proc, err := procfs.OpenUnsafeProcRoot()
 	if err != nil {
 		return -1, wrap("thread-self/fd", err)
 	}
