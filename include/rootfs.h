@@ -96,9 +96,9 @@ struct rootfs_request {
 	 * for the host to have createRuntime and prestart hooks run. 0 goes on; anything else ends rootfs_prepare with
 	 * ROOTFS_ERR_CALLBACK. May be NULL. */
 	int (*on_mounts_ready)(void *user);
-	/* Called before each step. May be NULL. */
+	/* Called before each step of rootfs_prepare, and of rootfs_finalize after it. May be NULL. */
 	void (*on_progress)(void *user, const struct rootfs_progress *progress);
-	void *user;            /* handed to the callbacks */
+	void *user;            /* handed to the callbacks; with on_progress, until rootfs_finalize returned */
 	const struct rootfs_source *sources; /* mounts whose source is a descriptor, in any order; NULL for none */
 	size_t sources_len;
 };

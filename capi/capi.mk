@@ -1,0 +1,61 @@
+# Rules for librootfs.so, the engine and the helper. Included by the top Makefile, which sets the variables.
+#
+# The engine is made in three steps: Go writes a C archive; objcopy renames the section by which the runtime would start
+# when the file is loaded (capi/start/start.c calls it instead, when it is safe); the C compiler links both.
+
+CAPI = $(BUILD)/capi
+CAPI_FLAGS = $(C_FLAGS) -fvisibility=hidden -Icapi -I$(CAPI)
+CAPI_HEADERS = include/rootfs.h $(wildcard capi/*.h capi/lib/*.h capi/start/*.h) $(CAPI)/build.h
+OBJCOPY ?= objcopy
+
+LIB_OBJECTS = $(patsubst capi/lib/%.c,$(CAPI)/lib/%.o,$(wildcard capi/lib/*.c))
+START_OBJECTS = $(patsubst capi/start/%.c,$(CAPI)/start/%.o,$(wildcard capi/start/*.c))
+HELPER_OBJECTS = $(CAPI)/helper/main.o $(CAPI)/lib/engine.o $(CAPI)/lib/error.o
+
+ENGINE_GO := $(shell find rootfs capi/engine -name '*.go' ! -name '*_test.go' ! -path '*/testdata/*' | LC_ALL=C sort)
+ENGINE_C := $(sort $(wildcard capi/*.h capi/*.map capi/*.sh capi/*/*.c capi/*/*.h) include/rootfs.h)
+
+# The build id: a hash of all that the three files are made from, so the same sources give the same one anywhere.
+$(CAPI)/build.h: $(ENGINE_GO) $(ENGINE_C) go.mod go.sum capi/capi.mk
+	@mkdir -p $(@D)
+	@id=$$({ $(GO) env GOVERSION; cat $^; } | sha256sum | cut -d' ' -f1); \
+	printf '#ifndef ROOTFS_BUILD\n#define ROOTFS_BUILD "%s"\n#endif\n' "$$id" > $@
+
+$(CAPI)/lib/%.o: capi/lib/%.c $(CAPI_HEADERS)
+	@mkdir -p $(@D)
+	$(CC) $(CAPI_FLAGS) -c -o $@ $<
+
+$(CAPI)/start/%.o: capi/start/%.c $(CAPI_HEADERS)
+	@mkdir -p $(@D)
+	$(CC) $(CAPI_FLAGS) -c -o $@ $<
+
+$(CAPI)/helper/%.o: capi/helper/%.c $(CAPI_HEADERS)
+	@mkdir -p $(@D)
+	$(CC) $(CAPI_FLAGS) -Icapi/lib -c -o $@ $<
+
+# nodelete: a host that closes and opens the library again must not lose what it knows of the engine.
+$(BUILD)/lib/librootfs.so.0: $(LIB_OBJECTS) capi/rootfs.map
+	@mkdir -p $(@D)
+	$(CC) -shared $(CFLAGS) -o $@ $(LIB_OBJECTS) $(LD_FLAGS) -Wl,-soname,librootfs.so.0 -Wl,-z,nodelete -Wl,-z,defs \
+		-Wl,--version-script=capi/rootfs.map
+
+$(BUILD)/lib/librootfs.so: $(BUILD)/lib/librootfs.so.0
+	ln -sf librootfs.so.0 $@
+
+$(BUILD)/lib/librootfs/rootfs-helper: $(HELPER_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) -pie $(CFLAGS) -o $@ $^ $(LD_FLAGS)
+
+$(CAPI)/overlay/overlay.json: capi/overlay.sh
+	GO="$(GO)" capi/overlay.sh $(abspath $(@D))
+
+$(CAPI)/engine.a: $(ENGINE_GO) $(ENGINE_C) go.mod go.sum $(CAPI)/overlay/overlay.json
+	CC="$(CC)" CGO_CFLAGS="-O2 -ffile-prefix-map=$(CURDIR)=." $(GO_BUILD) -overlay $(CAPI)/overlay/overlay.json -buildmode=c-archive \
+		-ldflags '$(GO_LDFLAGS)' -o $@.new ./capi/engine
+	$(OBJCOPY) --rename-section .init_array=rootfs_go_entry $@.new $@
+	@rm -f $@.new $(CAPI)/engine.h $(CAPI)/engine.a.h
+
+$(BUILD)/lib/librootfs/librootfs-engine.so: $(START_OBJECTS) $(CAPI)/engine.a capi/engine.map
+	@mkdir -p $(@D)
+	$(CC) -shared $(CFLAGS) -o $@ $(START_OBJECTS) $(CAPI)/engine.a $(LD_FLAGS) -Wl,-soname,librootfs-engine.so -Wl,-z,nodelete \
+		-Wl,-z,defs -Wl,--version-script=capi/engine.map -Wl,--wrap=pthread_create,--wrap=pthread_attr_getstacksize

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Between librootfs.so, rootfs-helper and the engine. Not installed: the three are always of one build, which the build id
+ * checks, so nothing here needs to stay as it is. */
+#ifndef ROOTFS_ENGINE_H
+#define ROOTFS_ENGINE_H
+
+#include "rootfs.h"
+
+/* Which call a struct engine_call is for. */
+#define ENGINE_PREPARE      1
+#define ENGINE_CONSOLE      2
+#define ENGINE_FINALIZE     3
+#define ENGINE_VERIFY       4
+#define ENGINE_VALIDATE     5
+#define ENGINE_PLAN         6
+#define ENGINE_FEATURES     7
+#define ENGINE_OPEN_SOURCES 8
+
+/* One call: its arguments, brought to the sizes of this build, and its results. */
+struct engine_call {
+	uint32_t op;
+	int32_t has_request;
+	struct rootfs_request request;
+	struct rootfs_terminal terminal;
+	int32_t userns;                 /* ENGINE_OPEN_SOURCES, or -1 */
+	int32_t master;                 /* result of ENGINE_CONSOLE */
+	/* Set by engine_run: calls on_mounts_ready with the signal state that is the host's, and keeps what it returned. */
+	int (*ready)(struct engine_call *call);
+	int32_t ready_result;
+	char *text;                     /* result of VERIFY, PLAN, FEATURES: from malloc, NUL-terminated */
+	struct rootfs_source *sources;  /* result of OPEN_SOURCES: room for sources_room, from the caller */
+	size_t sources_room, sources_count;
+	struct rootfs_error error;      /* filled when the call fails */
+};
+
+/* Starts the Go runtime, which comes up on a thread of its own: returns before it is up. 0, or an error code. Called once
+ * with success; after a failure it may be called again. */
+int engine_start(struct rootfs_error *error);
+
+/* Does one call on this thread. 0, or the code that is also in call->error. */
+int engine_run(struct engine_call *call);
+
+/* What librootfs.so looks up in the engine: one symbol, so one place where the two meet. */
+struct engine_entry {
+	char build[65]; /* the hash of the sources in hexadecimal, the same in all three files */
+	int (*start)(struct rootfs_error *error);
+	int (*run)(struct engine_call *call);
+};
+#define ENGINE_SYMBOL "rootfs_engine"
+
+/* The ELF note that carries the build id, so that a file can be judged before any of its code is loaded. */
+#define ENGINE_NOTE_NAME "librootfs-engine"
+#define ENGINE_NOTE_TYPE 1
+
+#endif

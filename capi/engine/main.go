@@ -1,0 +1,12 @@
+// Command engine is the Go side of librootfs.so: built as a C archive, linked into librootfs-engine.so, and entered
+// through one function, rootfs_go_call. capi/start starts its runtime and guards what belongs to the host.
+//
+// The two go:debug lines keep the runtime from opening the host's cgroup files: their descriptors would stay open in a
+// container's init, which is the shape of CVE-2024-21626.
+package main
+
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
+
+// main is never run: a C archive has no main.
+func main() {}

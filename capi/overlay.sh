@@ -1,0 +1,32 @@
+#!/bin/sh
+# Two places in Go's own sources work against a library in a host's init child, and no setting turns them off. This
+# writes copies without them into $1 and an overlay (go build -overlay) that names them; it fails where the sources do not
+# look as expected, so that a newer Go is looked at before it is used.
+set -eu
+out=$1
+root=$(${GO:-go} env GOROOT)
+mkdir -p "$out"
+
+# $1: file below GOROOT/src, $2: what must be in it once, $3: sed script
+patch() {
+	copy=$out/$(echo "$1" | tr / _)
+	if [ "$(grep -c -e "$2" "$root/src/$1")" != 1 ]; then
+		echo "capi/overlay.sh: $root/src/$1 is not as in Go 1.26: look at it, and at this script" >&2
+		exit 1
+	fi
+	sed "$3" "$root/src/$1" > "$copy"
+	printf '%s\t\t"%s": "%s"' "$comma" "$root/src/$1" "$copy"
+	comma=',
+'
+}
+
+comma=
+{
+	printf '{\n\t"Replace": {\n'
+	# Package syscall raises the soft RLIMIT_NOFILE when it is initialised, and an execve by C would hand that on.
+	patch syscall/rlimit.go '^func init() {$' 's/^func init() {$/func unusedRaise() {/'
+	# The runtime opens a file without O_CLOEXEC (0x80000): another thread of the host may exec just then.
+	patch runtime/os_linux.go 'open(&sysTHPSizePath\[0\], 0 ' 's/open(&sysTHPSizePath\[0\], 0 /open(\&sysTHPSizePath[0], 0x80000 /'
+	printf '\n\t}\n}\n'
+} > "$out/overlay.json.new"
+mv "$out/overlay.json.new" "$out/overlay.json"

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Signals belong to the host; the Go runtime takes some while the host's thread is inside a call, and no longer.
+ *
+ * What Go wants and why:
+ *  - handlers for SIGSEGV, SIGBUS and SIGFPE: a nil pointer becomes a panic, and the panic an error return;
+ *    SIGPIPE: a hook that exits without reading its state must not kill the host;
+ *  - SA_ONSTACK on every handler of the host's, since a handler that ran on a goroutine's stack of a few KiB would write
+ *    past it; and an alternate stack for the thread;
+ *  - those three signals unblocked.
+ * All of it is put back when the call returns, unless the host changed it meanwhile from another thread.
+ *
+ * Raw system calls: the kernel's struct is copied whole, with flags that glibc keeps to itself, and 32 and 33 included. */
+#define _GNU_SOURCE
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "start.h"
+
+struct action {
+	unsigned long handler, flags, restorer, mask;
+};
+
+static const int go_signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGPIPE };
+#define GO_SIGNALS ((int)(sizeof go_signals / sizeof go_signals[0]))
+#define SIGNALS 64
+
+static struct action go_actions[GO_SIGNALS]; /* what the runtime installed when it started */
+
+/* What one stay in Go changed, to be put back. One thread at a time is inside (the library's lock), but it may leave for
+ * a callback and come back. */
+static struct {
+	struct action was[SIGNALS + 1], set[SIGNALS + 1];
+	unsigned char touched[SIGNALS + 1];
+	sigset_t mask;
+	stack_t stack;
+} stay;
+
+/* The alternate stack that the runtime gave this thread on its first stay: it expects it on each later one. */
+static _Thread_local stack_t go_stack = { .ss_flags = SS_DISABLE };
+
+static long sigaction_raw(int sig, const struct action *set, struct action *old)
+{
+	return syscall(SYS_rt_sigaction, sig, set, old, 8);
+}
+
+static void mask_raw(int how, const sigset_t *set, sigset_t *old)
+{
+	syscall(SYS_rt_sigprocmask, how, set, old, 8);
+}
+
+static int is_handler(const struct action *a)
+{
+	return a->handler != (unsigned long)SIG_DFL && a->handler != (unsigned long)SIG_IGN;
+}
+
+static int go_index(int sig)
+{
+	for (int i = 0; i < GO_SIGNALS; i++)
+		if (go_signals[i] == sig)
+			return i;
+	return -1;
+}
+
+static int same(const struct action *a, const struct action *b)
+{
+	return a->handler == b->handler && a->flags == b->flags;
+}
+
+static void change(int sig, const struct action *to)
+{
+	stay.set[sig] = *to;
+	stay.touched[sig] = !same(&stay.was[sig], to) && !sigaction_raw(sig, to, NULL);
+}
+
+/* The runtime installs its handlers synchronously when it is started; everything is remembered before, and compared after. */
+void guard_begin_start(void)
+{
+	for (int sig = 1; sig <= SIGNALS; sig++)
+		sigaction_raw(sig, NULL, &stay.was[sig]);
+}
+
+void guard_end_start(void)
+{
+	for (int sig = 1; sig <= SIGNALS; sig++) {
+		struct action now;
+		int i = go_index(sig);
+
+		if (sigaction_raw(sig, NULL, &now))
+			continue;
+		if (i >= 0)
+			go_actions[i] = now;
+		if (!same(&now, &stay.was[sig]))
+			sigaction_raw(sig, &stay.was[sig], NULL);
+	}
+}
+
+void guard_enter(void)
+{
+	sigset_t open;
+
+	for (int sig = 1; sig <= SIGNALS; sig++) {
+		struct action *was = &stay.was[sig], to;
+		int i = go_index(sig);
+
+		stay.touched[sig] = 0;
+		if (sigaction_raw(sig, NULL, was))
+			continue;
+		if (i >= 0) {
+			change(sig, &go_actions[i]);
+		} else if (is_handler(was) && !(was->flags & SA_ONSTACK)) {
+			to = *was;
+			to.flags |= SA_ONSTACK;
+			change(sig, &to);
+		}
+	}
+	sigaltstack(NULL, &stay.stack);
+	if ((stay.stack.ss_flags & SS_DISABLE) && !(go_stack.ss_flags & SS_DISABLE))
+		sigaltstack(&go_stack, NULL);
+	sigemptyset(&open);
+	sigaddset(&open, SIGSEGV);
+	sigaddset(&open, SIGBUS);
+	sigaddset(&open, SIGFPE);
+	mask_raw(SIG_UNBLOCK, &open, &stay.mask);
+}
+
+void guard_leave(void)
+{
+	/* First the mask, so that a handler of the host's that was waiting runs while its stack is still there. */
+	mask_raw(SIG_SETMASK, &stay.mask, NULL);
+	if (stay.stack.ss_flags & SS_DISABLE) {
+		sigaltstack(NULL, &go_stack);
+		sigaltstack(&stay.stack, NULL);
+	}
+	for (int sig = 1; sig <= SIGNALS; sig++) {
+		struct action now;
+
+		if (stay.touched[sig] && !sigaction_raw(sig, NULL, &now) && same(&now, &stay.set[sig]))
+			sigaction_raw(sig, &stay.was[sig], NULL);
+	}
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The C part of the engine: starts the Go runtime without risk for the host, and guards what is the host's. */
+#ifndef ROOTFS_START_H
+#define ROOTFS_START_H
+
+#include "engine.h"
+
+/* Fills an error: message is printf's. Returns code. */
+int start_fail(struct rootfs_error *error, int code, int errnum, const char *operation, const char *format, ...)
+	__attribute__((format(printf, 5, 6)));
+
+/* pool.c: makes all the threads that the runtime will want, parked. 0, or ROOTFS_ERR_THREADS and none is left. */
+int pool_make(struct rootfs_error *error);
+
+/* guard.c: what belongs to the host around a stay in Go. */
+void guard_begin_start(void); /* before the runtime installs its signal handlers, */
+void guard_end_start(void);   /* after: remembers them, and puts the host's back */
+void guard_enter(void);       /* the runtime's signal state for this thread */
+void guard_leave(void);       /* the host's again */
+
+/* pool.c: whether this thread and the runtime's still share root and working directory. */
+int pool_shares_fs(void);
+
+#endif
