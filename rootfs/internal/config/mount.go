@@ -1,8 +1,6 @@
 package config
 
 import (
-	"path"
-
 	"github.com/librootfs/librootfs/rootfs/internal/option"
 )
 
@@ -50,7 +48,11 @@ func (p *parser) mount(m *Mount, index int) error {
 		return r.bad("/destination", "is missing")
 	}
 	var problem string
-	if m.Destination, problem = short(path.Clean("/" + m.Destination)); problem != "" {
+	if m.Destination[0] != '/' {
+		// OCI asks for an absolute path; runc has always taken a relative one for one of the root.
+		m.Destination = "/" + m.Destination
+	}
+	if m.Destination, problem = inside(m.Destination); problem != "" {
 		return r.bad("/destination", problem)
 	}
 	if m.Type, problem = short(m.Type); problem != "" {

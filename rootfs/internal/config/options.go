@@ -56,8 +56,9 @@ func (p *parser) state(name []byte) error {
 		o.Pid = int(pid)
 		return err
 	case "annotations":
-		list, err := r.pairs(annotation)
-		p.c.Annotations, p.hasAnnotations = list, list != nil
+		p.hasAnnotations = !r.null() // none at all, too, is what the state gets
+		var err error
+		p.c.Annotations, err = r.pairs(annotation)
 		return err
 	}
 	return p.unknown()

@@ -13,8 +13,10 @@ func inside(p string) (clean, problem string) {
 		return "", "is missing"
 	case p[0] != '/':
 		return "", "must be an absolute path"
+	case len(p) > MaxPath:
+		return short(p)
 	}
-	return short(path.Clean(p))
+	return path.Clean(p), ""
 }
 
 // onHost makes a path of the host absolute. One with ".." is not cleaned: where a component before it is a symbolic link,
@@ -23,18 +25,19 @@ func onHost(bundle, p string) (absolute, problem string) {
 	switch {
 	case p == "":
 		return "", "is missing"
-	case p[0] == '/':
+	case len(p) > MaxPath || p[0] == '/':
 	case bundle == "":
 		return "", "is relative, and no bundle is given"
 	default:
 		p = bundle + "/" + p
 	}
-	if !hasDotDot(p) {
+	if len(p) <= MaxPath && !hasDotDot(p) {
 		p = path.Clean(p)
 	}
 	return short(p)
 }
 
+// short refuses what the kernel takes for too long, whether or not it would be shorter when cleaned.
 func short(p string) (same, problem string) {
 	if len(p) > MaxPath {
 		return "", "is longer than " + strconv.Itoa(MaxPath) + " bytes"
