@@ -22,6 +22,7 @@ type Request struct {
 	Sources map[int]int // mount index -> descriptor
 	// Between runs after rootfs_prepare and before rootfs_finalize: a name of Betweens.
 	Between string
+	NotOurs string // a place where others mount meanwhile
 	// Write are paths to which a byte is written at the end: what is read-only or masked refuses.
 	Write []string
 	// HostRead are files to read at the end through a /proc that nothing in the container can cover.
@@ -121,7 +122,7 @@ func (r *Result) calls(in Request) (*rootfs.Prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	watch, err := WatchOutside(config.Root.Path)
+	watch, err := WatchOutside(config.Root.Path, in.NotOurs)
 	if err != nil {
 		return nil, err
 	}
@@ -160,8 +161,8 @@ func (r *Result) calls(in Request) (*rootfs.Prepared, error) {
 }
 
 // WatchOutside gives a function that names the mounts which came since and do not lie below the root. It is to be asked
-// before the root is switched.
-func WatchOutside(root string) (func() []string, error) {
+// before the root is switched. notOurs is a place where others mount meanwhile, or "".
+func WatchOutside(root, notOurs string) (func() []string, error) {
 	start, err := nstest.Mounts()
 	if err != nil {
 		return nil, err
@@ -176,7 +177,7 @@ func WatchOutside(root string) (func() []string, error) {
 			return []string{err.Error()}
 		}
 		for _, m := range list {
-			if !known[m.ID] && m.Mountpoint != root && !strings.HasPrefix(m.Mountpoint, root+"/") {
+			if !known[m.ID] && m.Mountpoint != notOurs && m.Mountpoint != root && !strings.HasPrefix(m.Mountpoint, root+"/") {
 				outside = append(outside, fmt.Sprintf("%s of type %s on %s", m.Root, m.FSType, m.Mountpoint))
 			}
 			known[m.ID] = true // told once
@@ -295,4 +296,13 @@ func write(path string) string {
 }
 
 // deviations is Verify's report where it has any.
-func deviations(*rootfs.Prepared) (string, error) { return "", nil }
+func deviations(prepared *rootfs.Prepared) (string, error) {
+	report, err := prepared.Verify()
+	if err != nil {
+		return "", fmt.Errorf("verify: %w", err)
+	}
+	if len(report.Deviations) == 0 {
+		return "", nil
+	}
+	return string(report.JSON()), nil
+}

@@ -55,6 +55,17 @@ func init() {
 		}
 		return ""
 	}
+	checks["what is asked read-only is"] = func() string {
+		list, err := mountsOf(func(m e2e.Mount) bool { return strings.HasSuffix(m.Root, "-source") })
+		if err != nil || len(list) != 2 {
+			return fmt.Sprintf("mounts of the source: %+v, %v", list, err)
+		}
+		// The later of the two is the one that was asked read-only, wherever it went.
+		if first, second := list[0], list[1]; first.Has("ro") || !second.Has("ro") || !second.Has("nosuid") {
+			return fmt.Sprintf("the wrong mount is read-only: %+v", list)
+		}
+		return ""
+	}
 	checks["protections are whole, directory"] = func() string { return protections(1) }
 	checks["protections are whole, link"] = func() string { return protections(0) }
 }

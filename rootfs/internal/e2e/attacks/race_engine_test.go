@@ -23,9 +23,15 @@ type race struct {
 	Rounds  int
 	Console bool
 	Root    string
-	Outside string   // a directory of the host that must stay as it is
-	Remove  []string // made by a round, and removed before the next
-	Check   string   // a name of checks, called inside at the end of a round
+	Outside string // a directory of the host that must stay as it is
+	Remove  []made // removed before each round
+	Check   string // a name of checks, called inside at the end of a round
+}
+
+// made is what a round makes in a directory. The directory is held by descriptor: its path is the attacker's.
+type made struct {
+	Dir, Name string
+	fd        int
 }
 
 // swap is what the attacker exchanges: two names of one directory.
@@ -57,6 +63,9 @@ var runRace = nstest.Define("attacks.race", func(in race) (o outcome, err error)
 	if err != nil {
 		return o, err
 	}
+	for i := range in.Remove {
+		in.Remove[i].fd = 5 + i
+	}
 	var open int
 	win := func(what string) {
 		if o.Wins++; len(o.Won) < 5 {
@@ -64,8 +73,8 @@ var runRace = nstest.Define("attacks.race", func(in race) (o outcome, err error)
 		}
 	}
 	for round := range in.Rounds {
-		for _, path := range in.Remove {
-			os.RemoveAll(path)
+		for _, m := range in.Remove {
+			os.RemoveAll(fmt.Sprintf("/proc/self/fd/%d/%s", m.fd, m.Name))
 		}
 		var won []string
 		err := nstest.Thread(func() (err error) {
@@ -100,7 +109,7 @@ var runRace = nstest.Define("attacks.race", func(in race) (o outcome, err error)
 })
 
 func (in *race) round(plan *rootfs.Plan) (won []string, err error) {
-	watch, err := e2e.WatchOutside(in.Root)
+	watch, err := e2e.WatchOutside(in.Root, "")
 	if err != nil {
 		return nil, err
 	}
@@ -193,10 +202,19 @@ func (x *trap) race(in race, c nstest.Config, swaps ...swap) {
 		files = append(files, dir)
 		names = append(names, [2]string{s.a, s.b})
 	}
+	var held []*os.File
+	for _, m := range in.Remove {
+		dir, err := os.Open(m.Dir)
+		if err != nil {
+			x.t.Fatal(err)
+		}
+		defer dir.Close()
+		held = append(held, dir)
+	}
 	limit := time.Minute + time.Duration(in.Rounds)*20*time.Millisecond
 	enemy := attacker.Start(x.t, nstest.Spec{Files: files, Timeout: limit + time.Minute}, names)
 	begin := time.Now()
-	o, err := runRace.Run(x.t, nstest.Spec{Namespaces: nstest.Container &^ nstest.PID, Deny: x.p.deny, Timeout: limit}, in)
+	o, err := runRace.Run(x.t, nstest.Spec{Namespaces: nstest.Container &^ nstest.PID, Deny: x.p.deny, Timeout: limit, Files: held}, in)
 	took := time.Since(begin)
 	hold.Close()
 	swapped, attackErr := enemy.Wait()

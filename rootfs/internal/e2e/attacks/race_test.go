@@ -1,6 +1,7 @@
 package attacks
 
 import (
+	"io"
 	"os"
 	"testing"
 
@@ -39,9 +40,11 @@ func raceMaking(t *testing.T, p path) {
 		AddMount("/volume/a/new/deep", "tmpfs", "tmpfs").
 		AddMount("/volume/a/newfile", "bind", x.volume+"/f", "bind")
 	c.Object("process")["cwd"] = "/volume/a/cwd/deep"
-	var remove []string
-	for _, dir := range []string{x.volume + "/a", x.volume + "/b", x.rootfs + x.outside + "/dir"} {
-		remove = append(remove, dir+"/new", dir+"/newfile", dir+"/cwd")
+	inRoot := x.rootfs + x.outside + "/dir" // where the link leads inside the root
+	x.mkdir(inRoot)
+	var remove []made
+	for _, name := range []string{"new", "newfile", "cwd"} {
+		remove = append(remove, made{Dir: x.volume + "/a", Name: name}, made{Dir: inRoot, Name: name})
 	}
 	x.race(race{Remove: remove}, c, swap{x.volume, "a", "b"})
 }
@@ -55,8 +58,8 @@ func raceParent(t *testing.T, p path) {
 	c := x.config().AddMount("/volume", "bind", x.volume, "rbind").
 		AddMount("/volume/a/c/dir/made", "tmpfs", "tmpfs").
 		AddMount("/volume/a/c/dir", "tmpfs", "tmpfs")
-	remove := []string{x.volume + "/a/c/dir/made", x.volume + "/a/d/dir/made", x.volume + "/b/c/dir/made"}
-	x.race(race{Remove: remove}, c, swap{x.volume, "a", "b"}, swap{x.volume + "/a", "c", "d"})
+	x.race(race{Remove: []made{{Dir: x.volume + "/a/c/dir", Name: "made"}}}, c, swap{x.volume, "a", "b"},
+		swap{x.volume + "/a", "c", "d"})
 }
 
 // raceFileTarget: the file that is mounted on is swapped with a symlink to a file of the host.
@@ -68,6 +71,23 @@ func raceFileTarget(t *testing.T, p path) {
 	c := x.config().AddMount("/volume", "bind", x.volume, "rbind").
 		AddMount("/volume/a", "bind", x.volume+"/f", "bind", "ro", "noexec")
 	x.race(race{}, c, swap{x.volume, "a", "b"})
+}
+
+// raceSecondLook: the mount is asked to be read-only, and its target is swapped with a way to another mount of the same
+// source. What makes a mount read-only after it was attached must not find the other one.
+func raceSecondLook(t *testing.T, p path) {
+	x := newTrap(t, p)
+	x.mkdir(x.volume + "/a/target")
+	x.file(x.volume+"/f", "")
+	shared := x.volume + "-source"
+	x.mkdir(shared)
+	x.link("/trick", x.volume+"/b")
+	x.mkdir(x.rootfs + "/trick")
+	x.link("/first", x.rootfs+"/trick/target")
+	c := x.config().AddMount("/first", "bind", shared, "bind").
+		AddMount("/volume", "bind", x.volume, "bind").
+		AddMount("/volume/a/target", "bind", shared, "bind", "ro", "nosuid")
+	x.race(race{Check: "what is asked read-only is"}, c, swap{x.volume, "a", "b"})
 }
 
 // raceProc: the image's own /proc and /sys are swapped.
@@ -114,9 +134,14 @@ func raceSysctl(t *testing.T, p path) {
 	x.link(x.to("absolute", "/sentinel"), x.rootfs+"/proc/trap/net/ipv4/ip_forward")
 	c := x.config()
 	c.Object("linux")["sysctl"] = map[string]any{"net.ipv4.ip_forward": "1"}
+	file, err := os.Open(x.rootfs + forward)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
 	x.race(race{Check: "the sysctl is set"}, c, swap{x.rootfs + "/proc", "sys", "trap"})
-	if text, err := os.ReadFile(x.rootfs + forward); err == nil && string(text) != decoy {
-		t.Errorf("ATTACK WON: the decoy was written: %q", text)
+	if text, err := io.ReadAll(file); err != nil || string(text) != decoy {
+		t.Errorf("ATTACK WON: the decoy was written: %q, %v", text, err)
 	}
 }
 
@@ -124,8 +149,12 @@ func raceSysctl(t *testing.T, p path) {
 func raceDev(t *testing.T, p path) {
 	x := newTrap(t, p)
 	x.link(x.to("absolute", ""), x.rootfs+"/dev2")
-	x.race(race{Remove: []string{x.rootfs + "/dev/ptmx", x.rootfs + "/dev/fd", x.rootfs + "/dev/null"}}, x.config(),
-		swap{x.rootfs, "dev", "dev2"})
+	x.mkdir(x.rootfs + x.outside)
+	var remove []made
+	for _, name := range []string{"ptmx", "fd", "null"} {
+		remove = append(remove, made{Dir: x.rootfs + "/dev", Name: name}, made{Dir: x.rootfs + x.outside, Name: name})
+	}
+	x.race(race{Remove: remove}, x.config(), swap{x.rootfs, "dev", "dev2"})
 }
 
 // raceProtected: the directories of a masked and of a read-only path are swapped with others, and with a link.

@@ -32,6 +32,9 @@ type row struct {
 	run  func(t *testing.T, p path)
 }
 
+// old tells whether the path is the one without the mount API.
+func (p path) old() bool { return len(p.deny) > 0 }
+
 var rows = []row{
 	{"CVE-2015-3627", "a mount target is a symlink to a host path", linkAtMountTarget},
 	{"CVE-2015-3629", "the console's target is a symlink to a host path", linkAtConsole},
@@ -69,6 +72,7 @@ var rows = []row{
 	{"CVE-2015-1335", "a relative bind source, and a target below symlinks", relativeSource},
 	{"CVE-2026-41568", "a directory is swapped between resolving and making", raceParent},
 	{"CVE-2026-42306", "a file is swapped between making and mounting", raceFileTarget},
+	{"moby-second-look", "the target of a read-only bind is swapped with a way to another mount of the same source", raceSecondLook},
 	{"bubblewrap-770", "a flag of a mount is dropped by a later remount", everyFlagStays},
 	{"crun-2262", "move_mount fails, with a trap for a second look-up", moveMountFails},
 	{"descriptor", "descriptors of the host are open in the init child", noDescriptorLeft},
