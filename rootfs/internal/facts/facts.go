@@ -90,7 +90,7 @@ func (p *places) read(n needs) (*plan.Cgroup, error) {
 		}
 	}
 	if n.v2Own && g.Mountpoint != "" {
-		if g.Own, err = p.below(g.Mountpoint, member.unified); err != nil {
+		if g.Own, err = p.below(g.Mountpoint, member.unified, p.inInitialNS()); err != nil {
 			return nil, err
 		}
 	}
@@ -100,9 +100,10 @@ func (p *places) read(n needs) (*plan.Cgroup, error) {
 	if g.V1, err = p.hierarchies(member.v1); err != nil || !n.v1Own {
 		return g, err
 	}
+	whole := p.inInitialNS()
 	for i := range g.V1 {
 		h := &g.V1[i]
-		if h.Own, err = p.below(h.Mountpoint, h.Own); err != nil {
+		if h.Own, err = p.below(h.Mountpoint, h.Own, whole); err != nil {
 			return nil, err
 		}
 	}

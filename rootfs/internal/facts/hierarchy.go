@@ -29,16 +29,21 @@ func (p *places) findUnified(g *plan.Cgroup) error {
 // hierarchies finds where each hierarchy is mounted: by the names of the directories in the usual place, and only for one
 // that has none there in the mount table. One that is mounted nowhere is left out, since nothing of it can be shown.
 func (p *places) hierarchies(lines []line) ([]plan.Hierarchy, error) {
-	names, err := readNames(p.cgroup)
-	if err != nil && err != error(unix.ENOENT) {
-		return nil, errs.Sys("getdents64", p.cgroup, err)
-	}
-	slices.Sort(names)
 	found := make([]plan.Hierarchy, 0, len(lines))
+	var names []string
 	var table []*mountinfo.Info
 	for i := range lines {
 		l := &lines[i]
-		mountpoint := p.conventional(l, names)
+		mountpoint := p.mounted(l.usualName())
+		var err error
+		if mountpoint == "" {
+			if names == nil {
+				if names, err = p.directories(); err != nil {
+					return nil, err
+				}
+			}
+			mountpoint = p.conventional(l, names)
+		}
 		if mountpoint == "" {
 			if table == nil {
 				if table, err = p.mountTable("cgroup"); err != nil {
@@ -60,14 +65,30 @@ func (p *places) hierarchies(lines []line) ([]plan.Hierarchy, error) {
 	return found, nil
 }
 
+// mounted is the directory of this name in the usual place, if that is a v1 hierarchy.
+func (p *places) mounted(name string) string {
+	path := p.cgroup + "/" + name
+	if magic, err := magicOf(path); err != nil || magic != unix.CGROUP_SUPER_MAGIC {
+		return ""
+	}
+	return path
+}
+
+func (p *places) directories() ([]string, error) {
+	names, err := readNames(p.cgroup)
+	if err == unix.ENOENT || err == unix.ENOTDIR {
+		return []string{}, nil
+	}
+	slices.Sort(names)
+	return names, errs.Sys("getdents64", p.cgroup, err)
+}
+
 func (p *places) conventional(l *line, names []string) string {
 	for _, name := range names {
-		if !l.named(name) {
-			continue
-		}
-		path := p.cgroup + "/" + name
-		if magic, err := magicOf(path); err == nil && magic == unix.CGROUP_SUPER_MAGIC {
-			return path
+		if l.named(name) {
+			if path := p.mounted(name); path != "" {
+				return path
+			}
 		}
 	}
 	return ""
@@ -99,17 +120,19 @@ func (p *places) mountTable(kind string) ([]*mountinfo.Info, error) {
 // initialNS is the inode of the cgroup namespace that the kernel starts with (PROC_CGROUP_INIT_INO).
 const initialNS = 0xEFFFFFFB
 
+// inInitialNS tells whether the paths in /proc/self/cgroup are whole: any other namespace shows its own part.
+func (p *places) inInitialNS() bool {
+	var st unix.Stat_t
+	return unix.Stat(p.ns, &st) == nil && st.Ino == initialNS
+}
+
 // below is a cgroup of this process as a path below a mount of its hierarchy, or "" where that is not to be found out.
-// Paths of cgroups are told as the process's cgroup namespace sees them; only the initial one sees them all.
-func (p *places) below(mountpoint, path string) (string, error) {
+func (p *places) below(mountpoint, path string, whole bool) (string, error) {
 	if path == "" || strings.HasSuffix(path, " (deleted)") {
 		return "", nil
 	}
-	var st unix.Stat_t
-	if err := unix.Stat(p.ns, &st); err == nil && st.Ino == initialNS {
-		if path == "/" || unix.Access(mountpoint+path, unix.F_OK) == nil {
-			return path, nil
-		}
+	if whole && (path == "/" || unix.Access(mountpoint+path, unix.F_OK) == nil) {
+		return path, nil
 	}
 	root, err := p.mountRoot(mountpoint)
 	if err != nil {

@@ -81,14 +81,16 @@ func (p *places) mountRoot(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	table, err := mountinfo.GetMountsFromReader(strings.NewReader(text), mountinfo.SingleEntryFilter(path))
+	table, err := mountinfo.GetMountsFromReader(strings.NewReader(text), func(m *mountinfo.Info) (skip, stop bool) {
+		return m.Mountpoint != path, false
+	})
 	if err != nil {
 		return "", errs.Sys("parse", p.mounts, err)
 	}
 	if len(table) == 0 {
 		return "", errs.Refuse("parse", p.mounts, "does not have the mount at "+path)
 	}
-	return table[len(table)-1].Root, nil
+	return table[len(table)-1].Root, nil // the last one covers the others
 }
 
 // statmount(2), of which x/sys has the number alone.
@@ -102,8 +104,8 @@ const (
 func statmountRoot(path string) (string, error) {
 	var st unix.Statx_t
 	err := unix.Statx(unix.AT_FDCWD, path, unix.AT_STATX_DONT_SYNC, unix.STATX_MNT_ID_UNIQUE, &st)
-	if err == nil && st.Mask&unix.STATX_MNT_ID_UNIQUE == 0 {
-		err = unix.ENOSYS
+	if err == unix.EPERM || err == nil && st.Mask&unix.STATX_MNT_ID_UNIQUE == 0 {
+		err = unix.ENOSYS // as filters and older kernels say that they have no such call, or no such id
 	}
 	if err != nil {
 		return "", errs.Sys("statx", path, err)

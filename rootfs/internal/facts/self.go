@@ -48,6 +48,11 @@ func (l *line) data() []string {
 	return append([]string{"none"}, data...) // a named hierarchy without a controller has to be asked for as such
 }
 
+// usualName is the directory in which it is most often mounted.
+func (l *line) usualName() string {
+	return strings.TrimPrefix(strings.Join(l.controllers, ","), "name=")
+}
+
 // named tells whether a directory of this name is where the hierarchy is mounted by convention: its controllers in any
 // order ("cpuacct,cpu"), or its name.
 func (l *line) named(dir string) bool {
