@@ -39,10 +39,16 @@ var Calls = []Call{CallOpenat2, CallOpenTree, CallMoveMount, CallFsopen, CallFsc
 // Since is the kernel release that brought the call.
 func (c Call) Since() string { return c.since }
 
-// Missing tells whether the kernel, or a seccomp filter in front of it, has no such call for us. It asks by calling with
-// arguments that cannot succeed: ENOSYS, or the EPERM with which filters answer, comes before arguments are looked at.
-func (c Call) Missing() bool {
+// Probe calls with arguments that cannot succeed, and gives the errno: ENOSYS, or the EPERM with which filters answer,
+// comes before arguments are looked at. (EPERM is also what an ordinary user gets from some of the calls.)
+func (c Call) Probe() unix.Errno {
 	_, _, errno := unix.Syscall6(c.nr, c.args[0], c.args[1], c.args[2], c.args[3], c.args[4], c.args[5])
+	return errno
+}
+
+// Missing tells whether the kernel, or a seccomp filter in front of it, has no such call for us.
+func (c Call) Missing() bool {
+	errno := c.Probe()
 	return errno == unix.ENOSYS || errno == unix.EPERM
 }
 
