@@ -153,7 +153,7 @@ func bindFile(host int, path string, dir int, name string) error {
 		return err
 	}
 	defer t.Close()
-	return aimed(t.Attach(target, open), path, path)
+	return aimed(t.Attach(target, open), t, target, path)
 }
 
 // symlink makes a link below a descriptor of its directory. One that is there already is left alone, whatever it is:

@@ -82,7 +82,7 @@ func (x *Executor) readonlyPath(s *plan.ReadonlyPath) error {
 		return err
 	}
 	again := func() (int, error) { return x.root.Open(s.Path, unix.O_PATH, inroot.Follow) }
-	return aimed(t.Attach(fd, again), s.Path, s.Path)
+	return aimed(t.Attach(fd, again), t, fd, s.Path)
 }
 
 // absent: there is nothing at the path that could be masked or made read-only.
@@ -135,7 +135,7 @@ func (x *Executor) maskPath(s *plan.MaskPath) error {
 		return err
 	}
 	defer t.Close()
-	return aimed(t.Attach(target, again), "/dev/null", s.Path)
+	return aimed(t.Attach(target, again), t, target, s.Path)
 }
 
 func (x *Executor) maskDir(s *plan.MaskPath, target int, again func() (int, error)) error {
@@ -145,7 +145,7 @@ func (x *Executor) maskDir(s *plan.MaskPath, target int, again func() (int, erro
 			return err
 		}
 		defer t.Close()
-		return aimed(t.Attach(target, again), "tmpfs", s.Path)
+		return aimed(t.Attach(target, again), t, target, s.Path)
 	}
 	fs := tree.FS{Type: "tmpfs", Source: "tmpfs", Super: []string{"ro"}, Data: []string{"nr_blocks=1", "nr_inodes=1"},
 		Attr: unix.MOUNT_ATTR_RDONLY}
@@ -161,8 +161,8 @@ func (x *Executor) maskDir(s *plan.MaskPath, target int, again func() (int, erro
 		return err
 	}
 	if err := t.Attach(target, again); err != nil {
-		t.Close()
-		return aimed(err, "tmpfs", s.Path)
+		defer t.Close()
+		return aimed(err, t, target, s.Path)
 	}
 	x.masks.dir = t
 	return nil

@@ -3,7 +3,6 @@ package apply
 import (
 	"errors"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -139,7 +138,7 @@ func (x *Executor) finish(m *plan.Mount, t *tree.Tree, target target) error {
 	}
 	again := func() (int, error) { return x.root.Open(m.Path, unix.O_PATH, target.links) }
 	if err := t.Attach(target.fd, again); err != nil {
-		return aimed(err, t.Name(), m.Path)
+		return aimed(err, t, target.fd, m.Path)
 	}
 	if _, later := x.ids[m.Path]; later {
 		id, _, err := linux.MountID(t.FD)
@@ -258,17 +257,20 @@ func (x *Executor) resolve(m *plan.Mount, isDir func() (bool, error)) (target, b
 	return target{fd, links, resolved}, made, nil
 }
 
-// aimed makes an error of attaching say from where to where.
-func aimed(err error, from, to string) error {
+// aimed makes an error of attaching say from where to where, and why if that can be told.
+func aimed(err error, t *tree.Tree, target int, to string) error {
 	var e *errs.Error
-	if errors.As(err, &e) {
-		e.Args = from + " -> " + to
-		switch e.Errno {
-		case unix.ENOTDIR:
-			e.Detail = "one of the two is a directory, the other is not"
-		case unix.EINVAL, unix.ELOOP:
-			e.Detail = strings.TrimPrefix(e.Detail+"; the mount does not fit its target", "; ")
-		}
+	if !errors.As(err, &e) {
+		return err
+	}
+	e.Args = t.Name() + " -> " + to
+	if e.Errno != unix.EINVAL && e.Errno != unix.ENOTDIR {
+		return err
+	}
+	what, whatErr := t.IsDir()
+	st, whereErr := linux.Fstat(target)
+	if where := st.Mode&unix.S_IFMT == unix.S_IFDIR; whatErr == nil && whereErr == nil && what != where {
+		e.Errno, e.Detail = unix.ENOTDIR, "one of the two is a directory and the other is not"
 	}
 	return err
 }

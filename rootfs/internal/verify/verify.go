@@ -89,11 +89,11 @@ func (c *checker) readMounts() error {
 	return nil
 }
 
-// coveredBy finds the steps whose targets lie below a mount that a later step makes, or that are mounted over.
+// coveredBy finds the steps whose targets lie below a mount that a later step makes, or that are mounted over or remounted.
 func coveredBy(p *plan.Plan) map[int]bool {
 	all := append(append([]plan.Step{}, p.Prepare...), p.Finalize...)
 	covered := map[int]bool{}
-	seen := map[string]bool{}
+	seen, changed := map[string]bool{}, map[string]bool{}
 	for i := len(all) - 1; i >= 0; i-- {
 		path := all[i].Target()
 		for at := path; at != ""; at = at[:max(strings.LastIndexByte(at, '/'), 0)] {
@@ -103,7 +103,10 @@ func coveredBy(p *plan.Plan) map[int]bool {
 		}
 		switch s := all[i].(type) {
 		case *plan.Mount:
-			if !s.Remount {
+			covered[i] = covered[i] || changed[path]
+			if s.Remount {
+				changed[path] = true
+			} else {
 				seen[path] = true
 			}
 		case *plan.MaskPath:
