@@ -104,11 +104,26 @@ func TestRootPropagation(t *testing.T) {
 			}
 			equal(t, "root", root, c.root)
 
-			conf.Namespaces = nil
-			p = build(t, conf, nil)
-			equal(t, "host, in its own namespace", p.Prepare[0].(*plan.OpenRoot).HostPropagation, uint64(0))
-			equal(t, "root, in the host's namespace", len(of[*plan.Propagation](p.Prepare)), 0)
 		})
+	}
+}
+
+// In a mount namespace that is the host's own, nothing is mounted for the host to keep.
+func TestHostsNamespace(t *testing.T) {
+	p := build(t, &config.Config{Root: config.Root{Path: "/r"}}, nil)
+	equal(t, "propagation of the host", p.Prepare[0].(*plan.OpenRoot).HostPropagation, uint64(0))
+	for pointer, c := range map[string]*config.Config{
+		"/mounts":                  {Mounts: []config.Mount{m("/a", "tmpfs", "a")}},
+		"/root/readonly":           {Root: config.Root{Path: "/r", Readonly: true}},
+		"/linux/maskedPaths":       {MaskedPaths: []string{"/a"}},
+		"/linux/readonlyPaths":     {ReadonlyPaths: []string{"/a"}},
+		"/linux/rootfsPropagation": {Propagation: unix.MS_PRIVATE},
+	} {
+		var e *errs.Error
+		if _, err := plan.Build(c, nil); !errors.As(err, &e) || e.Pointer != pointer || e.Code != errs.Invalid {
+			t.Errorf("%s: %v", pointer, err)
+		}
+		build(t, with(c, "mount"), nil)
 	}
 }
 

@@ -19,6 +19,9 @@ func Build(c *config.Config, f *Facts) (*Plan, error) {
 	if b.f == nil {
 		b.f = &Facts{}
 	}
+	if err := b.needsMountNS(); err != nil {
+		return nil, err
+	}
 	if err := b.readOptions(); err != nil {
 		return nil, err
 	}
@@ -46,6 +49,28 @@ type mount struct {
 	pointer string
 	bind    bool
 	opt     option.Set
+}
+
+// needsMountNS refuses what would be mounted in the host's own namespace: the host would keep it after the container.
+func (b *builder) needsMountNS() error {
+	if b.c.Has("mount") {
+		return nil
+	}
+	for _, asked := range []struct {
+		pointer string
+		is      bool
+	}{
+		{"/mounts", len(b.c.Mounts) > 0},
+		{"/root/readonly", b.c.Root.Readonly},
+		{"/linux/maskedPaths", len(b.c.MaskedPaths) > 0},
+		{"/linux/readonlyPaths", len(b.c.ReadonlyPaths) > 0},
+		{"/linux/rootfsPropagation", b.c.Propagation != 0},
+	} {
+		if asked.is {
+			return errs.Bad(asked.pointer, "needs a mount namespace, new or joined, in linux.namespaces")
+		}
+	}
+	return nil
 }
 
 // readOptions gives each mount's options their meaning and finds out whose /dev is.
