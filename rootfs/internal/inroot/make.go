@@ -83,6 +83,11 @@ func (m *maker) make(parts []string, last kind) (fd int, made bool, err error) {
 		return -1, false, errs.Sys("open in root", m.path, unix.EEXIST)
 	}
 	name, above := parts[len(parts)-1], parts[:len(parts)-1]
+	if name == ".." {
+		// The target of a dangling symlink may go up from what does not exist. Made below a descriptor, ".." would have no
+		// root to stop at; for the kernel there is nothing to go up from.
+		return -1, false, errs.Sys("open in root", m.path, unix.ENOENT)
+	}
 	dir, err := m.root.Open(orDot(strings.Join(above, "/")), unix.O_PATH|unix.O_DIRECTORY, m.links)
 	if errors.Is(err, unix.ENOENT) {
 		dir, _, err = m.make(above, makeDir)

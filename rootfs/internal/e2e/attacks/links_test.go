@@ -15,32 +15,29 @@ import (
 
 func linkAtMountTarget(t *testing.T, p path) {
 	for _, way := range ways {
-		x := newTrap(t, p)
-		x.link(x.to(way, "/dir"), x.rootfs+"/tmpfs")
-		x.link(x.to(way, "/sentinel"), x.rootfs+"/file")
-		x.link(x.to(way, "/made"), x.rootfs+"/new")
-		x.file(x.volume+"/f", "volume")
-		x.mkdir(x.volume + "/d")
-		c := x.config().
-			AddMount("/tmpfs", "tmpfs", "tmpfs").
-			AddMount("/file", "bind", x.volume+"/f", "bind").
-			AddMount("/new", "bind", x.volume+"/d", "bind")
-		r, err := x.run(c, e2e.Request{Look: []string{x.outside + "/sentinel", "/proc/self/root" + x.outside + "/sentinel"}})
-		if err != nil {
-			t.Logf("%s: refused: %v", way, err)
-			continue
-		}
-		inside := x.outside
-		if way == "magic" {
-			inside = "/proc/self/root" + inside // no procfs is mounted, so these are plain directories of the image
-		}
-		for _, place := range []string{"/dir", "/sentinel", "/made"} {
-			if r.At(inside+place) == nil {
-				t.Errorf("%s: no mount inside at %s; mounts: %+v", way, inside+place, r.Mounts)
+		for _, place := range []string{"/dir", "/made", "/made/more", "/sentinel", "/newfile"} {
+			x := newTrap(t, p)
+			x.link(x.to(way, place), x.rootfs+"/target")
+			x.file(x.volume+"/f", "volume")
+			x.file(x.volume+"/d/f", "volume")
+			inside := x.outside + place
+			if way == "magic" {
+				inside = "/proc/self/root" + inside // no procfs is mounted, so these are plain directories of the image
 			}
-		}
-		if n := r.Nodes[inside+"/sentinel"]; n.Text != "volume" {
-			t.Errorf("%s: the bind shows %q", way, n.Text)
+			c, look := x.config(), inside
+			if place == "/sentinel" || place == "/newfile" {
+				c.AddMount("/target", "bind", x.volume+"/f", "bind")
+			} else {
+				c.AddMount("/target", "bind", x.volume+"/d", "bind")
+				look += "/f"
+			}
+			r, err := x.run(c.AddMount("/proc2", "proc", "proc"), e2e.Request{Look: []string{look}})
+			x.intact()
+			if err != nil {
+				t.Logf("%s%s: refused: %v", way, place, err)
+			} else if n := r.Nodes[look]; r.At(inside) == nil || n.Text != "volume" {
+				t.Errorf("%s%s: not mounted inside: %+v, mounts: %+v", way, place, n, r.Mounts)
+			}
 		}
 	}
 }
@@ -110,11 +107,13 @@ func linkAtDevWithPts(t *testing.T, p path) {
 // is deleted or made.
 func (x *trap) atDev(c nstest.Config) {
 	for _, way := range ways {
-		x.link(x.to(way, ""), x.rootfs+"/dev")
-		if _, err := x.run(c, e2e.Request{}); err != nil {
-			x.t.Logf("%s: refused: %v", way, err)
+		for _, place := range []string{"", "/pts"} { // with files that would be in the way there, and without
+			x.link(x.to(way, place), x.rootfs+"/dev")
+			if _, err := x.run(c, e2e.Request{}); err != nil {
+				x.t.Logf("%s%s: refused: %v", way, place, err)
+			}
+			x.intact()
 		}
-		x.intact()
 	}
 }
 

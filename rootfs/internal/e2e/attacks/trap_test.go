@@ -55,6 +55,7 @@ func (x *trap) mkdir(path string) {
 
 func (x *trap) file(path, text string) {
 	x.t.Helper()
+	x.mkdir(filepath.Dir(path))
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		x.t.Fatal(err)
 	}
@@ -72,13 +73,16 @@ func (x *trap) link(to, path string) {
 }
 
 // ways are the kinds of symlink that lead from the image to outside, were they followed as the host follows them.
-var ways = []string{"absolute", "dotdot", "magic"}
+// The last goes up from a directory that does not exist, for whoever makes the missing parts of a path one by one.
+var ways = []string{"absolute", "dotdot", "magic", "dangling"}
 
 // to is the target of such a symlink.
 func (x *trap) to(way, name string) string {
 	switch way {
 	case "dotdot":
 		return strings.Repeat("../", 40) + x.outside[1:] + name
+	case "dangling":
+		return "dangling/" + strings.Repeat("../", 40) + x.outside[1:] + name
 	case "magic":
 		return "/proc/self/root" + x.outside + name
 	}
