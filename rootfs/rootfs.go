@@ -25,6 +25,7 @@ import (
 	"github.com/librootfs/librootfs/rootfs/internal/console"
 	"github.com/librootfs/librootfs/rootfs/internal/errs"
 	"github.com/librootfs/librootfs/rootfs/internal/facts"
+	"github.com/librootfs/librootfs/rootfs/internal/features"
 	"github.com/librootfs/librootfs/rootfs/internal/linux"
 	"github.com/librootfs/librootfs/rootfs/internal/plan"
 )
@@ -92,3 +93,6 @@ func Validate(configJSON, options []byte) error {
 	linux.Close(fd)
 	return nil
 }
+
+// Features is the OCI features document (OCI runtime specification, features.md) for this kernel and this build.
+func Features() []byte { return features.JSON() }

@@ -64,7 +64,6 @@ func (b *builder) needsMountNS() error {
 		{"/root/readonly", b.c.Root.Readonly},
 		{"/linux/maskedPaths", len(b.c.MaskedPaths) > 0},
 		{"/linux/readonlyPaths", len(b.c.ReadonlyPaths) > 0},
-		{"/linux/rootfsPropagation", b.c.Propagation != 0},
 	} {
 		if asked.is {
 			return errs.Bad(asked.pointer, "needs a mount namespace, new or joined, in linux.namespaces")
@@ -128,7 +127,7 @@ func (b *builder) prepare() error {
 		b.do(&Hook{Base: Base{Ptr: h.Pointer}, Command: h.Path, Args: h.Args, Env: h.Env, Timeout: h.Timeout})
 	}
 	b.do(&SwitchRoot{Base: Base{Path: "/"}, Method: switchMethod(own, b.c.Options.NoPivotRoot)})
-	if p := rootPropagation(b.c.Propagation); own && p != 0 {
+	if p := rootPropagation(b.c.Propagation); p != 0 {
 		b.do(&Propagation{Base: Base{"/linux/rootfsPropagation", "/"}, Flags: p})
 	}
 	if b.ownDev {

@@ -207,6 +207,14 @@ func (t *Tree) Attach(target int, again func() (int, error)) error {
 	return t.applyChanges()
 }
 
+// Take gives the descriptor of an attached tree away, and lets everything else go.
+func (t *Tree) Take() int {
+	fd := t.FD
+	t.FD = -1
+	t.Close()
+	return fd
+}
+
 // Close lets the descriptors go. A tree that was not attached is dissolved by the kernel.
 func (t *Tree) Close() {
 	if t == nil {
