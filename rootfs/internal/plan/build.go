@@ -64,6 +64,7 @@ func (b *builder) needsMountNS() error {
 		{"/root/readonly", b.c.Root.Readonly},
 		{"/linux/maskedPaths", len(b.c.MaskedPaths) > 0},
 		{"/linux/readonlyPaths", len(b.c.ReadonlyPaths) > 0},
+		{"/linux/rootfsPropagation", b.c.Propagation != 0},
 	} {
 		if asked.is {
 			return errs.Bad(asked.pointer, "needs a mount namespace, new or joined, in linux.namespaces")

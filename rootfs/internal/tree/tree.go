@@ -228,14 +228,6 @@ func (t *Tree) Close() {
 	}
 }
 
-// Take hands the root's descriptor over to the caller, and lets the others go.
-func (t *Tree) Take() int {
-	fd := t.FD
-	t.FD = -1
-	t.Close()
-	return fd
-}
-
 // explain adds to the error of an attribute change what it was about.
 func (t *Tree) explain(err error, set, clear uint64) error {
 	var e *errs.Error
