@@ -95,4 +95,4 @@ func Validate(configJSON, options []byte) error {
 }
 
 // Features is the OCI features document (OCI runtime specification, features.md) for this kernel and this build.
-func Features() []byte { return features.JSON() }
+func Features() []byte { return features.JSON(Version) }
