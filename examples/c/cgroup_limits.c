@@ -215,10 +215,16 @@ static int apply_devices(const struct container *c, const struct hierarchy *list
 		    node_string(&rule, "type", &type, err) < 0 || node_string(&rule, "access", &access_, err) < 0 ||
 		    device_number(&rule, "major", major, err) < 0 || device_number(&rule, "minor", minor, err) < 0)
 			return -1;
-		bool all = (*type == 'a' || *type == '\0') && *major == '*' && *minor == '*';
-		char *text = all ? strdup("a") : format_text("%c %s:%s %s", *type == 'a' ? 'c' : *type, major, minor, access_);
-		int result = put(c, h, allow ? "devices.allow" : "devices.deny", text, err);
-		free(text);
+		bool numbered = *major != '*' || *minor != '*';
+		const char *types = *type != 'a' && *type != '\0' ? type : numbered ? "cb" : "a";
+		int result = 0;
+		/* The kernel takes "a" for every device there is, whatever follows: a number needs its letter. */
+		for (size_t t = 0; types[t] != '\0' && result == 0; t++) {
+			char *text = types[t] == 'a' ? strdup("a") :
+						       format_text("%c %s:%s %s", types[t], major, minor, access_);
+			result = put(c, h, allow ? "devices.allow" : "devices.deny", text, err);
+			free(text);
+		}
 		if (result < 0)
 			return node_fail(&rule, err, "%s", err->message);
 	}

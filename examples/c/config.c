@@ -205,7 +205,7 @@ int config_load(struct config *config, int dir, const char *path, struct rootfs_
 	if (node_string(at, "hostname", &config->hostname, err) < 0 ||
 	    node_string(at, "domainname", &config->domainname, err) < 0 || look_at_mounts(config, err) < 0)
 		return -1;
-	if (lin > 0 && parse_linux(config, err) < 0)
+	if ((lin > 0 && parse_linux(config, err) < 0) || hooks_check(config, err) < 0)
 		return -1;
 	if ((config->hostname || config->domainname) && !config->ns[NS_UTS].present)
 		return fail_at(err, config->hostname ? "/hostname" : "/domainname", "needs a uts namespace");

@@ -174,7 +174,7 @@ enum message {
 	MSG_SOURCES,      /* parent: some mount sources, with their descriptors */
 	MSG_MOUNTS_READY, /* child: time for prestart and createRuntime hooks */
 	MSG_CONTINUE,     /* parent: done, go on */
-	MSG_RLIMITS,      /* child: I may not raise a limit, set them for me */
+	MSG_LIMITS,       /* child: set my limits, which I may not, or which must not hold before now */
 	MSG_TERMINAL,     /* child: the terminal's master comes along */
 	MSG_CREATED,      /* child: all is set up */
 };
@@ -219,7 +219,8 @@ struct bpf {
 int seccomp_compile(const struct config *config, struct bpf *out, struct rootfs_error *err);
 int seccomp_install(const struct bpf *bpf, struct rootfs_error *err);
 
-/* The labels are written through the host's /proc, opened before its view changes. */
+/* Labels are written through the host's /proc (a descriptor of it), opened while that is the one to be seen.
+ * -1: none is asked for; -2: an error. */
 int labels_open(const struct process *p, int proc, struct rootfs_error *err);
 int identity_rlimits(pid_t pid, const struct process *p, struct rootfs_error *err);
 int identity_apply(const struct process *p, const struct bpf *bpf, int label, struct rootfs_error *err);
@@ -244,6 +245,7 @@ char *cgroup_v2_path(const struct container *c); /* on the host's file system, a
 
 /* ---- hooks.c ----------------------------------------------------------------------------------------------------------- */
 
+int hooks_check(const struct config *config, struct rootfs_error *err);
 bool hooks_any(const struct config *config, const char *point);
 /* Runs the hooks of one point in order; the first failure ends it. */
 int hooks_run(const struct container *c, const char *point, enum status status, struct rootfs_error *err);
@@ -251,7 +253,7 @@ int hooks_run(const struct container *c, const char *point, enum status status, 
 /* ---- terminal.c ----------------------------------------------------------------------------------------------------------- */
 
 int terminal_open(const struct process *p, int *master, struct rootfs_error *err); /* exec: a pty of the container's */
-int terminal_take(int slave, struct rootfs_error *err);
+int terminal_take(int master, const struct process *p, struct rootfs_error *err); /* as 0, 1, 2; after setsid */
 int terminal_send(int console_socket, int master, struct rootfs_error *err);
 
 /* ---- wait.c: a foreground container -------------------------------------------------------------------------------------------- */
@@ -268,7 +270,10 @@ struct birth {
 	int start;          /* create: listening socket on which `start` is awaited; -1 for run */
 	int console_socket; /* -1: the terminal goes to the parent */
 	int preserve_fds;
-	bool no_pivot, rootless, place, new_keyring, late_cgroup_ns;
+	bool no_pivot, rootless, new_keyring;
+	bool place;          /* wait for MSG_PLACED */
+	bool late_limits;    /* ask for MSG_LIMITS */
+	bool late_cgroup_ns; /* unshared after the cgroup is joined, which becomes its root */
 };
 
 __attribute__((noreturn)) void init_main(struct birth *b);
@@ -287,6 +292,7 @@ int command_ps(const struct options *o, int argc, char **argv);
 int command_spec(const struct options *o, int argc, char **argv);
 int command_features(const struct options *o, int argc, char **argv);
 
+void keep_descriptors(int preserve); /* all but 0, 1, 2 and `preserve` more are closed by execve */
 int write_pid_file(const char *path, pid_t pid, struct rootfs_error *err);
 int write_text(int dir, const char *path, const char *text, struct rootfs_error *err);
 void *allocate(size_t count, size_t size); /* zeroed; ends the process when there is no memory */

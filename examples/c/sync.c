@@ -9,7 +9,7 @@
  *	MOUNTS_READY                       ->                    prestart, createRuntime hooks; only if there are any
  *	                                   <-       CONTINUE
  *	TERMINAL                           ->                    run with a terminal
- *	RLIMITS                            ->                    only when the child may not
+ *	LIMITS                             ->                    only when the child cannot, or there is a pids limit
  *	                                   <-       CONTINUE
  *	CREATED                            ->                    create only; it then waits for `start`
  *	(closed by execve)                                       the program runs
