@@ -1,5 +1,5 @@
 // Package procfs gives access to /proc through a handle of the library's own, which nothing in the container can cover
-// or replace (CVE-2025-52881).
+// or replace (CVE-2025-52881). pathrs-lite's cheaper handle, with subset=pid, is not used: it stays open for ever.
 package procfs
 
 import (
