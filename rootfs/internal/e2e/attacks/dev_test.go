@@ -45,7 +45,7 @@ func maskThroughNull(t *testing.T, p path) {
 	for name := range newTrap(t, p).nullTraps() {
 		x := newTrap(t, p)
 		x.nullTraps()[name]()
-		x.masks(name, x.config())
+		x.masks(name, x.withProc())
 		// And with a /dev whose null is bound from the trap: the config's own doing, but no reason to mask with it.
 		if strings.HasPrefix(name, "regular") || strings.HasPrefix(name, "/dev/zero") {
 			c := withDev(x.config()).AddMount("/dev/null", "bind", x.rootfs+"/dev/null", "bind")
@@ -59,10 +59,10 @@ func maskWithoutNull(t *testing.T, p path) {
 	if err := os.RemoveAll(x.rootfs + "/dev"); err != nil {
 		t.Fatal(err)
 	}
-	x.masks("no /dev at all", x.config())
+	x.masks("no /dev at all", x.withProc())
 	x = newTrap(t, p)
 	x.file(x.volume+"/plain", "")
-	x.masks("/dev is an empty volume", x.config().AddMount("/dev", "bind", x.volume, "bind"))
+	x.masks("/dev is an empty volume", x.withProc().AddMount("/dev", "bind", x.volume, "bind"))
 }
 
 // masks sets up a container with a masked file and directory: both are covered, or set-up failed.

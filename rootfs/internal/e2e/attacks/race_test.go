@@ -23,7 +23,7 @@ func raceVolume(t *testing.T, p path) {
 		} else {
 			x.link(x.to(to, ""), x.volume+"/b")
 		}
-		c := x.config().AddMount("/volume", "bind", x.volume, "rbind").
+		c := x.withProc().AddMount("/volume", "bind", x.volume, "rbind").
 			AddMount(target, "tmpfs", "tmpfs", "mode=700").
 			AddMount(target, "bind", x.volume+"/a", "bind")
 		x.race(race{}, c, swap{x.volume, "a", "b"})
@@ -36,7 +36,7 @@ func raceMaking(t *testing.T, p path) {
 	x.mkdir(x.volume + "/a")
 	x.file(x.volume+"/f", "")
 	x.link(x.to("absolute", "/dir"), x.volume+"/b")
-	c := x.config().AddMount("/volume", "bind", x.volume, "rbind").
+	c := x.withProc().AddMount("/volume", "bind", x.volume, "rbind").
 		AddMount("/volume/a/new/deep", "tmpfs", "tmpfs").
 		AddMount("/volume/a/newfile", "bind", x.volume+"/f", "bind")
 	c.Object("process")["cwd"] = "/volume/a/cwd/deep"
@@ -55,7 +55,7 @@ func raceParent(t *testing.T, p path) {
 	x.mkdir(x.volume + "/a/c/dir")
 	x.link(x.to("dotdot", ""), x.volume+"/b")
 	x.link(x.to("absolute", ""), x.volume+"/a/d")
-	c := x.config().AddMount("/volume", "bind", x.volume, "rbind").
+	c := x.withProc().AddMount("/volume", "bind", x.volume, "rbind").
 		AddMount("/volume/a/c/dir/made", "tmpfs", "tmpfs").
 		AddMount("/volume/a/c/dir", "tmpfs", "tmpfs")
 	x.race(race{Remove: []made{{Dir: x.volume + "/a/c/dir", Name: "made"}}}, c, swap{x.volume, "a", "b"},
@@ -68,7 +68,7 @@ func raceFileTarget(t *testing.T, p path) {
 	x.file(x.volume+"/a", "")
 	x.file(x.volume+"/f", "volume")
 	x.link(x.to("absolute", "/sentinel"), x.volume+"/b")
-	c := x.config().AddMount("/volume", "bind", x.volume, "rbind").
+	c := x.withProc().AddMount("/volume", "bind", x.volume, "rbind").
 		AddMount("/volume/a", "bind", x.volume+"/f", "bind", "ro", "noexec")
 	x.race(race{}, c, swap{x.volume, "a", "b"})
 }
@@ -84,7 +84,7 @@ func raceSecondLook(t *testing.T, p path) {
 	x.link("/trick", x.volume+"/b")
 	x.mkdir(x.rootfs + "/trick")
 	x.link("/first", x.rootfs+"/trick/target")
-	c := x.config().AddMount("/first", "bind", shared, "bind").
+	c := x.withProc().AddMount("/first", "bind", shared, "bind").
 		AddMount("/volume", "bind", x.volume, "bind").
 		AddMount("/volume/a/target", "bind", shared, "bind", "ro", "nosuid")
 	x.race(race{Check: "what is asked read-only is"}, c, swap{x.volume, "a", "b"})
@@ -105,7 +105,7 @@ func raceNull(t *testing.T, p path) {
 	x.node(x.rootfs+"/dev/null", unix.S_IFCHR|0o666, unix.Mkdev(1, 3))
 	x.link(x.to("absolute", "/null"), x.rootfs+"/dev/trap")
 	x.file(x.rootfs+"/secret", "secret")
-	c := x.config()
+	c := x.withProc()
 	c.Object("linux")["maskedPaths"] = []any{"/secret"}
 	x.race(race{Check: "the secret is masked"}, c, swap{x.rootfs + "/dev", "null", "trap"})
 }
@@ -154,7 +154,7 @@ func raceDev(t *testing.T, p path) {
 	for _, name := range []string{"ptmx", "fd", "null"} {
 		remove = append(remove, made{Dir: x.rootfs + "/dev", Name: name}, made{Dir: x.rootfs + x.outside, Name: name})
 	}
-	x.race(race{Remove: remove}, x.config(), swap{x.rootfs, "dev", "dev2"})
+	x.race(race{Remove: remove}, x.withProc(), swap{x.rootfs, "dev", "dev2"})
 }
 
 // raceProtected: the directories of a masked and of a read-only path are swapped with others, and with a link.
@@ -170,7 +170,7 @@ func raceProtected(t *testing.T, p path) {
 			x.file(x.volume+"/b/secret", "other")
 		}
 		check := "protections are whole, " + kind
-		c := x.config().AddMount("/volume", "bind", x.volume, "rbind")
+		c := x.withProc().AddMount("/volume", "bind", x.volume, "rbind")
 		c.Object("linux")["readonlyPaths"] = []any{"/volume/a/ro"}
 		c.Object("linux")["maskedPaths"] = []any{"/volume/a/secret"}
 		x.race(race{Check: check}, c, swap{x.volume, "a", "b"})
@@ -186,7 +186,7 @@ func raceCopyUp(t *testing.T, p path) {
 	x.link(x.to("absolute", "/dir"), x.rootfs+"/data/dir2")
 	x.mkdir(x.rootfs + "/top/file")
 	x.link(x.to("absolute", ""), x.rootfs+"/top2")
-	c := x.config().AddMount("/data", "tmpfs", "tmpfs", "tmpcopyup").AddMount("/top", "tmpfs", "tmpfs", "tmpcopyup")
+	c := x.withProc().AddMount("/data", "tmpfs", "tmpfs", "tmpcopyup").AddMount("/top", "tmpfs", "tmpfs", "tmpcopyup")
 	x.race(race{Check: "nothing of the host is copied"}, c, swap{x.rootfs + "/data", "file", "file2"},
 		swap{x.rootfs + "/data", "dir", "dir2"}, swap{x.rootfs, "top", "top2"})
 }

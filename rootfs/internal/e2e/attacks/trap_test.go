@@ -183,7 +183,10 @@ func (x *trap) config() nstest.Config {
 	return c
 }
 
-// dev adds /proc and a usual /dev with devpts.
+// withProc is config with a procfs, which kernels without the mount API need where a mount is made after the switch.
+func (x *trap) withProc() nstest.Config { return x.config().AddMount("/proc", "proc", "proc") }
+
+// withDev adds /proc and a usual /dev with devpts.
 func withDev(c nstest.Config) nstest.Config {
 	return c.AddMount("/proc", "proc", "proc").
 		AddMount("/dev", "tmpfs", "tmpfs", "nosuid", "mode=755", "size=64k").
