@@ -14,7 +14,7 @@ import (
 const docsPath = "../../../docs/plan.md"
 
 // block finds a fenced block of docs/plan.md: where its text begins and ends.
-func block(t *testing.T, docs, kind string) (begin, end int) {
+func block(t testing.TB, docs, kind string) (begin, end int) {
 	t.Helper()
 	fence := "```json " + kind + "\n"
 	begin = strings.Index(docs, fence)
