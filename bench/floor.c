@@ -105,14 +105,14 @@ static void attach_and_close(int mnt, int to)
 static const struct {
 	const char *type, *path;
 	unsigned long attr;
-	const char *data[7];
+	const char *data[9];
 } mounts[] = {
-	{ "proc", "proc", 0, { 0 } },
-	{ "tmpfs", "dev", NOSUID | MOUNT_ATTR_STRICTATIME, { "mode", "755", "size", "65536k" } },
-	{ "devpts", "dev/pts", NOSUID | NOEXEC, { "ptmxmode", "0666", "mode", "0620", "gid", "5" } },
-	{ "tmpfs", "dev/shm", NOSUID | NOEXEC | NODEV, { "mode", "1777", "size", "65536k" } },
-	{ "mqueue", "dev/mqueue", NOSUID | NOEXEC | NODEV, { 0 } },
-	{ "sysfs", "sys", NOSUID | NOEXEC | NODEV | RDONLY, { 0 } },
+	{ "proc", "proc", 0, { "source", "proc" } },
+	{ "tmpfs", "dev", NOSUID | MOUNT_ATTR_STRICTATIME, { "source", "tmpfs", "mode", "755", "size", "65536k" } },
+	{ "devpts", "dev/pts", NOSUID | NOEXEC, { "source", "devpts", "ptmxmode", "0666", "mode", "0620", "gid", "5" } },
+	{ "tmpfs", "dev/shm", NOSUID | NOEXEC | NODEV, { "source", "shm", "mode", "1777", "size", "65536k" } },
+	{ "mqueue", "dev/mqueue", NOSUID | NOEXEC | NODEV, { "source", "mqueue" } },
+	{ "sysfs", "sys", NOSUID | NOEXEC | NODEV | RDONLY, { "source", "sysfs" } },
 };
 
 static void make_mounts(int root, const struct extra *x)
@@ -160,7 +160,7 @@ static void make_dev(int root)
 
 static void mask_path(int root, const char *path, int *null, int *empty)
 {
-	static const char *const none[] = { "nr_blocks", "1", "nr_inodes", "1", NULL };
+	static const char *const none[] = { "source", "tmpfs", "nr_blocks", "1", "nr_inodes", "1", NULL };
 	struct stat st;
 	int to = target(root, path);
 	if (to < 0)

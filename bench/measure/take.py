@@ -54,7 +54,8 @@ def median(column):
 
 
 def _output(args):
-    done = subprocess.run([str(a) for a in args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    # Standard input is a pipe: a host's null device there is more work for a runtime, which puts the container's in its place.
+    done = subprocess.run([str(a) for a in args], input="", stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           text=True, check=False, env=dict(os.environ, LC_ALL="C"))
     if done.returncode:
         raise RuntimeError(f"{' '.join(map(str, args))[:300]}: exit {done.returncode}: {done.stderr.strip()[-2000:]}")

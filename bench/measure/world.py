@@ -10,9 +10,8 @@ import tempfile
 
 TREE = pathlib.Path(__file__).resolve().parent.parent.parent
 BENCH = TREE / "bench"
-OUT = TREE / "build" / "bench"
-LIB = TREE / "build" / "lib"
-MINICTR = TREE / "build" / "bin" / "minictr"
+BUILD = TREE / os.environ.get("BUILD", "build")
+OUT, LIB, MINICTR = BUILD / "bench", BUILD / "lib", BUILD / "bin" / "minictr"
 
 MOST_BINDS = 10000
 MOST_MASKS = 500
