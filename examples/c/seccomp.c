@@ -5,6 +5,7 @@
  */
 #include "minictr.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -118,7 +119,7 @@ static int add_architectures(scmp_filter_ctx filter, const struct config *config
 		char lower[32] = {0};
 		size_t prefix = strncmp(*name, "SCMP_ARCH_", 10) == 0 ? 10 : 0;
 		for (size_t i = 0; (*name)[prefix + i] != '\0' && i + 1 < sizeof(lower); i++)
-			lower[i] = (char)((*name)[prefix + i] | 0x20);
+			lower[i] = (char)tolower((unsigned char)(*name)[prefix + i]);
 		uint32_t arch = seccomp_arch_resolve_name(lower);
 		if (arch == 0)
 			return node_fail(&config->seccomp, err, "architectures: unknown \"%s\"", *name);
