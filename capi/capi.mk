@@ -59,3 +59,17 @@ $(BUILD)/lib/librootfs/librootfs-engine.so: $(START_OBJECTS) $(CAPI)/engine.a ca
 	@mkdir -p $(@D)
 	$(CC) -shared $(CFLAGS) -o $@ $(START_OBJECTS) $(CAPI)/engine.a $(LD_FLAGS) -Wl,-soname,librootfs-engine.so -Wl,-z,nodelete \
 		-Wl,-z,defs -Wl,--version-script=capi/engine.map -Wl,--wrap=pthread_create,--wrap=pthread_attr_getstacksize
+
+# The same engine with defects to be asked for (capi/engine/fault_on.go), for tests/host. Never installed.
+$(CAPI)/fault/librootfs/librootfs-engine.so: $(START_OBJECTS) $(CAPI)/engine.a capi/engine.map
+	@mkdir -p $(@D)
+	CC="$(CC)" CGO_CFLAGS="-O2 -ffile-prefix-map=$(CURDIR)=." $(GO_BUILD) -overlay $(CAPI)/overlay/overlay.json -buildmode=c-archive \
+		-tags rootfs_fault -ldflags '$(GO_LDFLAGS)' -o $(CAPI)/fault/engine.a.new ./capi/engine
+	$(OBJCOPY) --rename-section .init_array=rootfs_go_entry $(CAPI)/fault/engine.a.new $(CAPI)/fault/engine.a
+	$(CC) -shared $(CFLAGS) -o $@ $(START_OBJECTS) $(CAPI)/fault/engine.a $(LD_FLAGS) -Wl,-soname,librootfs-engine.so -Wl,-z,nodelete \
+		-Wl,-z,defs -Wl,--version-script=capi/engine.map -Wl,--wrap=pthread_create,--wrap=pthread_attr_getstacksize
+
+.PHONY: capi-fault
+capi-fault: $(CAPI)/fault/librootfs/librootfs-engine.so lib
+	cp $(BUILD)/lib/librootfs.so.0 $(CAPI)/fault/
+	cp $(BUILD)/lib/librootfs/rootfs-helper $(CAPI)/fault/librootfs/

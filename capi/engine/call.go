@@ -31,6 +31,9 @@ func rootfs_go_call(call *C.struct_engine_call) (code C.int) {
 			code = fail(call, &rootfs.Error{Code: C.ROOTFS_ERR_INTERNAL, Op: "panic", Detail: panicText(r)})
 		}
 	}()
+	// A fault at an address that is not nil, such as a wrong pointer of the host's, is a panic too.
+	debug.SetPanicOnFault(true)
+	fault(call)
 	if err := dispatch(call); err != nil {
 		return fail(call, err)
 	}

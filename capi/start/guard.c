@@ -69,10 +69,20 @@ static int same(const struct action *a, const struct action *b)
 	return a->handler == b->handler && a->flags == b->flags;
 }
 
-static void change(int sig, const struct action *to)
+/* Reads and sets in one call, so that a change from another thread of the host is seen on one side or the other. */
+static void exchange(int sig, const struct action *to)
 {
 	stay.set[sig] = *to;
-	stay.touched[sig] = !same(&stay.was[sig], to) && !sigaction_raw(sig, to, NULL);
+	stay.touched[sig] = !sigaction_raw(sig, to, &stay.was[sig]) && !same(&stay.was[sig], to);
+}
+
+static void restore(int sig)
+{
+	struct action now;
+
+	if (stay.touched[sig] && !sigaction_raw(sig, &stay.was[sig], &now) && !same(&now, &stay.set[sig]))
+		sigaction_raw(sig, &now, NULL); /* the host's newer one */
+	stay.touched[sig] = 0;
 }
 
 /* The runtime installs its handlers synchronously when it is started; everything is remembered before, and compared after. */
@@ -102,18 +112,15 @@ void guard_enter(void)
 	sigset_t open;
 
 	for (int sig = 1; sig <= SIGNALS; sig++) {
-		struct action *was = &stay.was[sig], to;
+		struct action now;
 		int i = go_index(sig);
 
 		stay.touched[sig] = 0;
-		if (sigaction_raw(sig, NULL, was))
-			continue;
 		if (i >= 0) {
-			change(sig, &go_actions[i]);
-		} else if (is_handler(was) && !(was->flags & SA_ONSTACK)) {
-			to = *was;
-			to.flags |= SA_ONSTACK;
-			change(sig, &to);
+			exchange(sig, &go_actions[i]);
+		} else if (!sigaction_raw(sig, NULL, &now) && is_handler(&now) && !(now.flags & SA_ONSTACK)) {
+			now.flags |= SA_ONSTACK;
+			exchange(sig, &now);
 		}
 	}
 	sigaltstack(NULL, &stay.stack);
@@ -134,10 +141,6 @@ void guard_leave(void)
 		sigaltstack(NULL, &go_stack);
 		sigaltstack(&stay.stack, NULL);
 	}
-	for (int sig = 1; sig <= SIGNALS; sig++) {
-		struct action now;
-
-		if (stay.touched[sig] && !sigaction_raw(sig, NULL, &now) && same(&now, &stay.set[sig]))
-			sigaction_raw(sig, &stay.was[sig], NULL);
-	}
+	for (int sig = 1; sig <= SIGNALS; sig++)
+		restore(sig);
 }

@@ -1,0 +1,50 @@
+//go:build rootfs_fault
+
+package main
+
+/*
+#include "engine.h"
+*/
+import "C"
+
+import (
+	"os"
+	"runtime"
+	"syscall"
+	"unsafe"
+)
+
+// fault is a defect of the engine, by the name that a test gives in place of a config. Only in builds for tests.
+func fault(call *C.struct_engine_call) {
+	if call.request.config == nil {
+		return
+	}
+	switch string(document(call.request.config, call.request.config_len)) {
+	case "fault nil":
+		var p *int
+		*p = 1
+	case "fault address":
+		*(*int)(unsafe.Pointer(call.request.config)) = *(*int)(unsafe.Add(unsafe.Pointer(nil), 0xdead000))
+	case "fault panic":
+		panic("on purpose")
+	case "fault division":
+		zero := int(call.request.options_len)
+		call.master = C.int32_t(1 / zero)
+	case "fault collect":
+		done := make(chan []byte)
+		for i := range 10 {
+			go func() { done <- make([]byte, 1<<20+i) }()
+		}
+		for range 10 {
+			<-done
+		}
+		runtime.GC()
+		panic("collected")
+	case "fault exit":
+		os.Stderr.WriteString("last words")
+		os.Exit(3)
+	case "fault kill":
+		syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {}
+	}
+}

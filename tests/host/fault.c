@@ -1,0 +1,103 @@
+/* Defects of the engine, put in by a build of it for tests (build tag rootfs_fault): each must be an error, and the host
+ * lives on. HOST_FAULT names that build's librootfs.so.0. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "host.h"
+
+typedef int prepare_fn(const struct rootfs_request *, struct rootfs_error *);
+
+static prepare_fn *call(const char *name)
+{
+	const char *path = getenv("HOST_FAULT");
+	void *handle;
+	prepare_fn *fn;
+
+	if (!path)
+		skip("no engine with faults was built");
+	handle = dlopen(path, RTLD_NOW);
+	CHECK(handle, "%s", dlerror());
+	fn = (prepare_fn *)dlsym(handle, name);
+	CHECK(fn, "%s", name);
+	return fn;
+}
+
+static void fault(struct rootfs_request *request, const char *kind)
+{
+	*request = (struct rootfs_request)ROOTFS_REQUEST_INIT;
+	request->config = kind;
+	request->config_len = strlen(kind);
+}
+
+/* Each kind in this process; afterwards a true call works and nothing of the host's is lost. */
+static void becomes_error(const char *kind, const char *text)
+{
+	struct snapshot before, after;
+	struct rootfs_request request;
+	prepare_fn *prepare = call("rootfs_prepare");
+
+	fault(&request, kind);
+	CHECK(prepare(&request, &error), "no error");
+	snapshot_take(&before);
+	for (int i = 0; i < 3; i++) {
+		memset(error.message, 0, sizeof error.message);
+		REFUSED(prepare(&request, &error), ROOTFS_ERR_INTERNAL, text);
+		CHECK(!strcmp(error.operation, "panic") && strstr(error.message, "goroutine") && strstr(error.message, "fault"),
+		      "no stack in: %s", error.message);
+	}
+	snapshot_take(&after);
+	snapshot_same(&before, &after, "");
+	need_root();
+	small_request(&request);
+	own_mounts();
+	WORKS(prepare(&request, &error));
+}
+
+static void nil_pointer(void) { becomes_error("fault nil", "nil pointer dereference"); }
+static void bad_address(void) { becomes_error("fault address", "invalid memory address"); }
+static void explicit_panic(void) { becomes_error("fault panic", "on purpose"); }
+static void division(void) { becomes_error("fault division", "divide by zero"); }
+
+/* What hangs in a forked child of a loaded runtime works in the process that loaded it: collector and goroutines. */
+static void collector(void)
+{
+	prepare_fn *prepare = call("rootfs_prepare");
+	struct rootfs_request request;
+	int threads;
+
+	fault(&request, "fault collect");
+	REFUSED(prepare(&request, &error), ROOTFS_ERR_INTERNAL, "collected");
+	threads = count_tasks();
+	for (int i = 0; i < 20; i++)
+		REFUSED(prepare(&request, &error), ROOTFS_ERR_INTERNAL, "collected");
+	CHECK(count_tasks() == threads && threads <= 7, "%d threads, then %d: more than the pool has", threads, count_tasks());
+}
+
+/* The helper's defect reaches the parent. */
+static void in_helper(void)
+{
+	prepare_fn *validate = call("rootfs_validate");
+	struct rootfs_request request;
+
+	fault(&request, "fault nil");
+	REFUSED(validate(&request, &error), ROOTFS_ERR_INTERNAL, "nil pointer dereference");
+	fault(&request, "fault exit");
+	REFUSED(validate(&request, &error), ROOTFS_ERR_INTERNAL, "without an answer");
+	CHECK(strstr(error.message, "last words"), "%s", error.message);
+	fault(&request, "fault kill");
+	REFUSED(validate(&request, &error), ROOTFS_ERR_INTERNAL, "signal 9");
+}
+
+const struct test_case fault_cases[] = {
+	{ "fault: a nil pointer in the engine", nil_pointer },
+	{ "fault: a bad address in the engine", bad_address },
+	{ "fault: a panic in the engine", explicit_panic },
+	{ "fault: a division by zero in the engine", division },
+	{ "fault: collector and goroutines work, with the threads of the pool", collector },
+	{ "fault: in the helper", in_helper },
+	{ NULL, NULL },
+};

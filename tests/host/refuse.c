@@ -1,0 +1,240 @@
+/* Where no thread or no address space can be had: an error that says what to do, never an abort; and after the cause is
+ * gone the next call works. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "host.h"
+
+static struct rootfs_request request;
+
+static void works_in_child(void)
+{
+	own_mounts();
+	WORKS(rootfs_prepare(&request, &error));
+	WORKS(rootfs_finalize(&error));
+}
+
+static void pending_pid_namespace(void)
+{
+	struct snapshot before, after;
+
+	need_root();
+	small_request(&request);
+	CHECK(!unshare(CLONE_NEWPID), "unshare: %s", strerror(errno));
+	snapshot_take(&before);
+	REFUSED(rootfs_start(&error), ROOTFS_ERR_THREADS, "fork once more");
+	CHECK(error.errnum == EINVAL, "errnum %d", error.errnum);
+	REFUSED(rootfs_prepare(&request, &error), ROOTFS_ERR_THREADS, "fork once more");
+	snapshot_take(&after);
+	snapshot_same(&before, &after, "");
+	/* Its first process must be the host's child, not a helper of the library. */
+	REFUSED(rootfs_validate(&request, &error), ROOTFS_ERR_THREADS, "pid namespace is pending");
+	as_child(works_in_child, 20);
+}
+
+/* As an ordinary user whose processes are counted: root's are not held to the limit. */
+#define NOBODY 61234
+static void process_limit(void)
+{
+	struct rlimit old, none = { 0, 0 };
+	struct snapshot before, after;
+
+	need_root();
+	small_request(&request);
+	getrlimit(RLIMIT_NPROC, &old);
+	none.rlim_max = old.rlim_max;
+	CHECK(!setresuid(NOBODY, NOBODY, 0), "setresuid");
+	for (rlim_t n = 1; n <= 4; n++) { /* the limit falls in the middle of the pool, too */
+		none.rlim_cur = n;
+		CHECK(!setrlimit(RLIMIT_NPROC, &none), "setrlimit");
+		/* Capabilities lift the limit: they went with the uid 0. */
+		snapshot_take(&before);
+		REFUSED(rootfs_start(&error), ROOTFS_ERR_THREADS, "RLIMIT_NPROC");
+		CHECK(error.errnum == EAGAIN, "errnum %d", error.errnum);
+		snapshot_take(&after);
+		snapshot_same(&before, &after, "");
+	}
+	CHECK(!setrlimit(RLIMIT_NPROC, &old), "setrlimit");
+	WORKS(rootfs_start(&error));
+}
+
+static int write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : write(fd, text, strlen(text));
+
+	if (fd >= 0)
+		close(fd);
+	return n == (ssize_t)strlen(text) ? 0 : -1;
+}
+
+static char pids[256];
+
+static void in_pids_cgroup(void)
+{
+	char path[300], text[32];
+
+	snprintf(path, sizeof path, "%s/cgroup.procs", pids);
+	CHECK(!write_file(path, "0"), "cgroup.procs: %s", strerror(errno));
+	snprintf(path, sizeof path, "%s/pids.max", pids);
+	for (int max = 1; max <= 6; max++) {
+		snprintf(text, sizeof text, "%d", max);
+		CHECK(!write_file(path, text), "pids.max: %s", strerror(errno));
+		REFUSED(rootfs_start(&error), ROOTFS_ERR_THREADS, "pids cgroup");
+		CHECK(count_tasks() == 1, "%d threads at pids.max %d", count_tasks(), max);
+	}
+	/* The edge: room for exactly what the library says it needs. */
+	CHECK(!write_file(path, "7"), "pids.max: %s", strerror(errno));
+	WORKS(rootfs_start(&error));
+	WORKS(rootfs_prepare(&request, &error));
+	WORKS(rootfs_finalize(&error));
+	CHECK(count_tasks() <= 7, "%d threads", count_tasks());
+}
+
+static void pids_cgroup(void)
+{
+	static const char *const roots[] = { "/sys/fs/cgroup/pids", "/sys/fs/cgroup" };
+	int status = -1;
+
+	need_root();
+	small_request(&request);
+	own_mounts();
+	for (int i = 0; i < 2 && status < 0; i++) {
+		char probe[300];
+
+		snprintf(pids, sizeof pids, "%s/rootfs-test-%d", roots[i], getpid());
+		if (mkdir(pids, 0755))
+			continue;
+		snprintf(probe, sizeof probe, "%s/pids.max", pids);
+		if (access(probe, W_OK) == 0)
+			status = in_child(in_pids_cgroup, 30);
+		rmdir(pids);
+	}
+	if (status < 0) {
+		/* Nothing mounted: a hierarchy of its own. */
+		snprintf(pids, sizeof pids, "%s/pids-cgroup", scratch);
+		mkdir(pids, 0755);
+		if (mount("pids", pids, "cgroup", 0, "pids"))
+			skip("no pids cgroup can be made: %s", strerror(errno));
+		snprintf(pids, sizeof pids, "%s/pids-cgroup/rootfs-test-%d", scratch, getpid());
+		CHECK(!mkdir(pids, 0755), "mkdir %s: %s", pids, strerror(errno));
+		status = in_child(in_pids_cgroup, 30);
+		rmdir(pids);
+	}
+	if (status > 0 && WIFEXITED(status))
+		_exit(WEXITSTATUS(status));
+	CHECK(status == 0, "status %x", status);
+}
+
+static void refuse_clone(int err)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)err),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { sizeof filter / sizeof filter[0], filter };
+
+	CHECK(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) && !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), "seccomp: %s",
+	      strerror(errno));
+}
+
+static void seccomp_eperm(void)
+{
+	small_request(&request);
+	refuse_clone(EPERM);
+	REFUSED(rootfs_start(&error), ROOTFS_ERR_THREADS, "seccomp");
+	CHECK(error.errnum == EPERM, "errnum %d", error.errnum);
+	REFUSED(rootfs_validate(&request, &error), ROOTFS_ERR_SYSTEM, "no process can be made");
+}
+
+static void seccomp_enosys(void)
+{
+	refuse_clone(ENOSYS);
+	REFUSED(rootfs_start(&error), ROOTFS_ERR_THREADS, "seccomp");
+}
+
+static void address_space(void)
+{
+	struct rlimit old, small;
+
+	need_root();
+	small_request(&request);
+	own_mounts();
+	getrlimit(RLIMIT_AS, &old);
+	/* Every size up to where it works: an error or success, never the runtime's own exit. */
+	for (rlim_t mib = 64; mib < 4096; mib += 64) {
+		int code;
+
+		small = old;
+		small.rlim_cur = mib << 20;
+		CHECK(!setrlimit(RLIMIT_AS, &small), "setrlimit");
+		code = rootfs_start(&error);
+		if (code) {
+			CHECK(code == ROOTFS_ERR_ENGINE || code == ROOTFS_ERR_THREADS, "%llu MiB: %d %s", (unsigned long long)mib, code,
+			      error.message);
+			continue;
+		}
+		/* At the edge the whole work must be possible. */
+		WORKS(rootfs_prepare(&request, &error));
+		WORKS(rootfs_finalize(&error));
+		CHECK(mib > 64 && mib <= 2048, "works from %llu MiB", (unsigned long long)mib);
+		return;
+	}
+	CHECK(0, "never worked");
+}
+
+static void address_space_message(void)
+{
+	struct rlimit small = { 256 << 20, RLIM_INFINITY };
+
+	CHECK(!setrlimit(RLIMIT_AS, &small), "setrlimit");
+	REFUSED(rootfs_start(&error), ROOTFS_ERR_ENGINE, "RLIMIT_AS is 256 MiB");
+}
+
+/* No descriptor to be had: the error says so, and the next call works. */
+static void no_descriptors(void)
+{
+	struct rlimit old, none;
+
+	need_root();
+	small_request(&request);
+	own_mounts();
+	getrlimit(RLIMIT_NOFILE, &old);
+	none = old;
+	none.rlim_cur = 3;
+	CHECK(!setrlimit(RLIMIT_NOFILE, &none), "setrlimit");
+	closefrom(3);
+	CHECK(rootfs_start(&error) == ROOTFS_ERR_ENGINE && error.errnum == EMFILE, "%d: %s", error.errnum, error.message);
+	REFUSED(rootfs_validate(&request, &error), ROOTFS_ERR_SYSTEM, "memfd_create");
+	CHECK(!setrlimit(RLIMIT_NOFILE, &old), "setrlimit");
+	works_in_child();
+}
+
+const struct test_case refuse_cases[] = {
+	{ "refused: a pid namespace is pending", pending_pid_namespace },
+	{ "refused: RLIMIT_NPROC", process_limit },
+	{ "refused: a full pids cgroup, and the edge of it", pids_cgroup },
+	{ "refused: seccomp answers clone with EPERM", seccomp_eperm },
+	{ "refused: seccomp answers clone with ENOSYS", seccomp_enosys },
+	{ "refused: RLIMIT_AS, each size up to where it works", address_space },
+	{ "refused: RLIMIT_AS, the message", address_space_message },
+	{ "refused: no descriptors", no_descriptors },
+	{ NULL, NULL },
+};

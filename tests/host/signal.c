@@ -1,0 +1,177 @@
+/* The host's own handlers: between calls, during calls, and for faults of its own. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "host.h"
+
+static sigjmp_buf back;
+static _Atomic int segv, urg, alarms, stack_bad;
+static char *guard_page;
+
+static void on_segv(int sig, siginfo_t *info, void *context)
+{
+	(void)sig, (void)context;
+	atomic_fetch_add(&segv, info->si_addr == guard_page);
+	siglongjmp(back, 1);
+}
+
+static void on_urg(int sig)
+{
+	(void)sig;
+	atomic_fetch_add(&urg, 1);
+}
+
+static void fault_once(void)
+{
+	if (!sigsetjmp(back, 1))
+		*(volatile char *)guard_page = 1;
+}
+
+static void own_handlers(void)
+{
+	struct sigaction sa = { .sa_sigaction = on_segv, .sa_flags = SA_SIGINFO };
+	struct rootfs_request request;
+
+	need_root();
+	small_request(&request);
+	own_mounts();
+	guard_page = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	sigaction(SIGSEGV, &sa, NULL);
+	sa.sa_flags = 0;
+	sa.sa_handler = on_urg;
+	sigaction(SIGURG, &sa, NULL);
+	fault_once();
+	WORKS(rootfs_start(&error));
+	fault_once();
+	raise(SIGURG);
+	WORKS(rootfs_prepare(&request, &error));
+	fault_once();
+	raise(SIGURG);
+	WORKS(rootfs_finalize(&error));
+	fault_once();
+	kill(getpid(), SIGURG);
+	CHECK(atomic_load(&segv) == 4, "%d of 4 faults reached the handler", atomic_load(&segv));
+	CHECK(atomic_load(&urg) == 3, "%d of 3 SIGURG reached the handler: the runtime sends none itself", atomic_load(&urg));
+}
+
+/* A fault of the host's own, outside of a call and without a handler, kills it as it always did, with the right signal. */
+static void crash(void)
+{
+	WORKS(rootfs_start(&error));
+	usleep(20000);
+	*(volatile char *)mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) = 1;
+}
+
+static void own_crash(void)
+{
+	int status = in_child(crash, 10);
+
+	CHECK(status != -1 && WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV, "status %x", (unsigned)status);
+}
+
+static void on_alarm(int sig)
+{
+	char here[16384]; /* more than a goroutine's stack has: a handler on one would write past it */
+
+	(void)sig;
+	memset(here, 0x5a, sizeof here);
+	atomic_signal_fence(memory_order_seq_cst);
+	atomic_fetch_add(&alarms, 1);
+	for (size_t i = 0; i < sizeof here; i++)
+		atomic_fetch_add(&stack_bad, here[i] != 0x5a);
+}
+
+/* Handlers without SA_ONSTACK, many times during calls. */
+static void handlers_during_calls(void)
+{
+	struct sigaction sa = { .sa_handler = on_alarm };
+	struct itimerval often = { { 0, 200 }, { 0, 200 } }, off = { { 0, 0 }, { 0, 0 } };
+	struct rootfs_request request;
+	char *report;
+
+	need_root();
+	small_request(&request);
+	own_mounts();
+	sigaction(SIGALRM, &sa, NULL);
+	setitimer(ITIMER_REAL, &often, NULL);
+	WORKS(rootfs_prepare(&request, &error));
+	WORKS(rootfs_finalize(&error));
+	for (int i = 0; i < 200; i++) {
+		WORKS(rootfs_verify(NULL, &report, &error));
+		rootfs_free(report);
+	}
+	setitimer(ITIMER_REAL, &off, NULL);
+	CHECK(atomic_load(&alarms) > 20 && !atomic_load(&stack_bad), "%d alarms, %d bad", atomic_load(&alarms), atomic_load(&stack_bad));
+	sigaction(SIGALRM, NULL, &sa);
+	CHECK(!(sa.sa_flags & SA_ONSTACK), "the handler's flags are %x", (unsigned)sa.sa_flags);
+}
+
+/* A handler that is installed while another thread is in a call is not undone by that call's return. */
+static void *install_handlers(void *stop)
+{
+	struct sigaction sa = { .sa_handler = on_urg };
+
+	while (!atomic_load((_Atomic int *)stop)) {
+		sigaction(SIGPIPE, &sa, NULL);
+		usleep(300);
+	}
+	return NULL;
+}
+
+static void handler_installed_meanwhile(void)
+{
+	static _Atomic int stop;
+	struct rootfs_request request;
+	struct sigaction sa;
+	pthread_t thread;
+	char *report;
+
+	need_root();
+	small_request(&request);
+	WORKS(rootfs_start(&error));
+	pthread_create(&thread, NULL, install_handlers, &stop);
+	for (int i = 0; i < 50; i++) {
+		WORKS(rootfs_verify(&request, &report, &error));
+		rootfs_free(report);
+	}
+	atomic_store(&stop, 1);
+	pthread_join(thread, NULL);
+	WORKS(rootfs_verify(&request, &report, &error));
+	sigaction(SIGPIPE, NULL, &sa);
+	CHECK(sa.sa_handler == on_urg, "SIGPIPE's handler is lost");
+}
+
+/* Signals for the process go to the host's threads: the engine's block everything. */
+static void delivered_to_host(void)
+{
+	sigset_t set;
+	struct timespec wait = { 2, 0 };
+
+	WORKS(rootfs_start(&error));
+	usleep(20000);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	kill(getpid(), SIGTERM);
+	CHECK(sigtimedwait(&set, NULL, &wait) == SIGTERM, "SIGTERM did not wait for this thread");
+}
+
+const struct test_case signal_cases[] = {
+	{ "signals: the host's SIGSEGV and SIGURG handlers work between calls", own_handlers },
+	{ "signals: the host's own crash is the same signal", own_crash },
+	{ "signals: handlers run during calls, on a proper stack", handlers_during_calls },
+	{ "signals: a handler installed during a call stays", handler_installed_meanwhile },
+	{ "signals: a blocked signal waits for the host", delivered_to_host },
+	{ NULL, NULL },
+};
