@@ -152,3 +152,13 @@ func TestValidateTouchesNothing(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A host without OCI writes just the root and the mounts.
+func TestMinimalDocument(t *testing.T) {
+	b := newBox(t)
+	b.config = nstest.Config{"root": map[string]any{"path": b.rootfs}}
+	b.mount("/x", "tmpfs", "tmpfs")
+	if r := b.run(); r.At("/x") == nil || len(r.Mounts) != 2 {
+		t.Errorf("%+v", r.Mounts)
+	}
+}

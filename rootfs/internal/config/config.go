@@ -124,3 +124,9 @@ func (c *Config) Has(namespace string) bool {
 	}
 	return false
 }
+
+// OwnMounts tells whether the container's mounts are its own. A document without ociVersion and namespaces comes from a host
+// that has no use for OCI: it calls from a mount namespace that it made.
+func (c *Config) OwnMounts() bool {
+	return c.Has("mount") || c.OCIVersion == "" && len(c.Namespaces) == 0
+}

@@ -53,7 +53,7 @@ type mount struct {
 
 // needsMountNS refuses what would be mounted in the host's own namespace: the host would keep it after the container.
 func (b *builder) needsMountNS() error {
-	if b.c.Has("mount") {
+	if b.c.OwnMounts() {
 		return nil
 	}
 	for _, asked := range []struct {
@@ -104,7 +104,7 @@ func optionError(pointer string, err error) error {
 func (b *builder) do(s ...Step) { b.plan.Prepare = append(b.plan.Prepare, s...) }
 
 func (b *builder) prepare() error {
-	own := b.c.Has("mount")
+	own := b.c.OwnMounts()
 	b.do(&OpenRoot{
 		Base:            Base{"/root/path", "/"},
 		Source:          b.c.Root.Path,

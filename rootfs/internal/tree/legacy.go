@@ -90,23 +90,24 @@ func (t *Tree) applyChanges() error {
 	return nil
 }
 
-// mount calls mount(2) from within the descriptor directory, where a bare number names a descriptor.
+// mount makes the mount, which nothing tells us how to reach yet.
 func (l *legacy) mount(target int, name string) error {
-	return inFDDir(func() error {
-		to := strconv.Itoa(target)
-		if l.fs == nil {
+	if l.fs == nil {
+		return byPath(func(path []string) error {
 			flags := uint64(unix.MS_BIND)
 			if l.recursive {
 				flags |= unix.MS_REC
 			}
-			return renamed(linux.Mount(strconv.Itoa(l.source), to, "", flags, ""), name)
-		}
+			return renamed(linux.Mount(path[1], path[0], "", flags, ""), name)
+		}, target, l.source)
+	}
+	return byPath(func(path []string) error {
 		flags, data := l.fs.legacy()
 		if len(data) >= unix.Getpagesize() {
 			return errs.Cannot("mount", name, "the options are longer than the page that mount(2) takes")
 		}
-		return renamed(linux.Mount(l.fs.Source, to, l.fs.Type, flags, data), name)
-	})
+		return renamed(linux.Mount(l.fs.Source, path[0], l.fs.Type, flags, data), name)
+	}, target)
 }
 
 // legacy is what mount(2) is given for the file system.
@@ -143,8 +144,8 @@ func (t *Tree) changeLegacy(c change) error {
 	if c.Recursive && (c.Set|c.Clear) != 0 {
 		return errs.Cannot("mount_setattr", name, "recursive mount attributes need mount_setattr(2), Linux 5.12")
 	}
-	return inFDDir(func() error {
-		self := strconv.Itoa(fd)
+	return byPath(func(path []string) error {
+		self := path[0]
 		if c.Propagation != 0 {
 			flags := c.Propagation
 			if c.Recursive {
@@ -175,16 +176,29 @@ func (t *Tree) changeLegacy(c change) error {
 			err = linux.Mount("", self, "", unix.MS_REMOUNT|unix.MS_BIND|msOf(want|locked), "")
 		}
 		return renamed(err, name)
-	})
+	}, fd)
 }
 
-// inFDDir runs do with the working directory in /proc/thread-self/fd of a procfs of the library's own, and goes back.
-func inFDDir(do func() error) error {
+// byPath calls do with paths of descriptors, for calls that take nothing else: from within /proc/thread-self/fd of a procfs
+// of the library's own, where a bare number names a descriptor. Where there is no procfs to be had (after the switch to
+// a root without one, on a kernel that cannot make one apart), "." names a directory, if all descriptors are of that one.
+func byPath(do func(path []string) error, fds ...int) error {
+	paths := make([]string, len(fds))
 	dir, err := procfs.FDDir()
-	if err != nil {
-		return err
+	if err == nil {
+		defer linux.Close(dir)
+		for i, fd := range fds {
+			paths[i] = strconv.Itoa(fd)
+		}
+	} else {
+		if !oneDir(fds) {
+			return err
+		}
+		dir = fds[0]
+		for i := range paths {
+			paths[i] = "."
+		}
 	}
-	defer linux.Close(dir)
 	back, err := linux.Open(".", unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return err
@@ -193,9 +207,29 @@ func inFDDir(do func() error) error {
 	if err := linux.Fchdir(dir); err != nil {
 		return err
 	}
-	err = do()
+	err = do(paths)
 	if backErr := linux.Fchdir(back); err == nil {
 		err = backErr
 	}
 	return err
+}
+
+// oneDir tells whether all descriptors stand for the same directory of the same mount.
+func oneDir(fds []int) bool {
+	st, err := linux.Fstat(fds[0])
+	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return false
+	}
+	id, _, err := linux.MountID(fds[0])
+	if err != nil {
+		return false
+	}
+	for _, fd := range fds[1:] {
+		same, err := linux.Same(fds[0], fd)
+		other, _, idErr := linux.MountID(fd)
+		if err != nil || idErr != nil || !same || other != id {
+			return false
+		}
+	}
+	return true
 }

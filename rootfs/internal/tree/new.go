@@ -2,7 +2,6 @@ package tree
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -78,10 +77,10 @@ func (t *Tree) Reconfigure(fs FS) error {
 	} else if !linux.CallFspick.Refused(err) {
 		return renamed(err, t.name)
 	}
-	return inFDDir(func() error {
+	return byPath(func(path []string) error {
 		flags, data := fs.legacy()
-		return renamed(linux.Mount("", strconv.Itoa(t.FD), "", flags|unix.MS_REMOUNT, data), t.name)
-	})
+		return renamed(linux.Mount("", path[0], "", flags|unix.MS_REMOUNT, data), t.name)
+	}, t.FD)
 }
 
 func setOptions(fsfd int, fs FS) error {
