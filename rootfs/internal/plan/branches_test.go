@@ -110,7 +110,7 @@ func TestRootPropagation(t *testing.T) {
 
 // In a mount namespace that is the host's own, nothing is mounted for the host to keep.
 func TestHostsNamespace(t *testing.T) {
-	p := build(t, &config.Config{Root: config.Root{Path: "/r"}}, nil)
+	p := build(t, &config.Config{OCIVersion: "1.2.0", Root: config.Root{Path: "/r"}}, nil)
 	equal(t, "propagation of the host", p.Prepare[0].(*plan.OpenRoot).HostPropagation, uint64(0))
 	for pointer, c := range map[string]*config.Config{
 		"/mounts":                  {Mounts: []config.Mount{m("/a", "tmpfs", "a")}},
@@ -119,6 +119,7 @@ func TestHostsNamespace(t *testing.T) {
 		"/linux/readonlyPaths":     {ReadonlyPaths: []string{"/a"}},
 		"/linux/rootfsPropagation": {Propagation: unix.MS_PRIVATE},
 	} {
+		c.OCIVersion = "1.2.0"
 		var e *errs.Error
 		if _, err := plan.Build(c, nil); !errors.As(err, &e) || e.Pointer != pointer || e.Code != errs.Invalid {
 			t.Errorf("%s: %v", pointer, err)
@@ -135,7 +136,7 @@ func TestSwitchRoot(t *testing.T) {
 		conf := bare()
 		conf.Options.NoPivotRoot = c.noPivot
 		if !c.own {
-			conf.Namespaces = nil
+			conf.OCIVersion, conf.Namespaces = "1.2.0", nil
 		}
 		p := build(t, conf, nil)
 		equal(t, "method", of[*plan.SwitchRoot](p.Prepare)[0].Method, c.want)

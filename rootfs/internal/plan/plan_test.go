@@ -116,7 +116,7 @@ func TestGolden(t *testing.T) {
 		{"default-v2", standard(), unified()},
 		{"default-v2-rootless", rootless(standard()), unified()},
 		{"everything", everything(), unified()},
-		{"nothing", &config.Config{Root: config.Root{Path: "/r"}}, nil},
+		{"nothing", &config.Config{OCIVersion: "1.2.0", Root: config.Root{Path: "/r"}}, nil},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
