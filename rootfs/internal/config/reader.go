@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -16,12 +17,13 @@ import (
 type reader struct {
 	dec    *jsontext.Decoder
 	text   []byte
-	prefix string // of every pointer: "" or "options#"
+	prefix string   // of every pointer: "" or "options#"
+	list   []string // of strs, used again
 }
 
 func newReader(text []byte, prefix string) *reader {
 	// The decoder reads a bytes.Buffer in place, without a copy.
-	return &reader{jsontext.NewDecoder(bytes.NewBuffer(text[:len(text):len(text)])), text, prefix}
+	return &reader{dec: jsontext.NewDecoder(bytes.NewBuffer(text[:len(text):len(text)])), text: text, prefix: prefix}
 }
 
 // document reads the one object that the text is.
@@ -157,19 +159,16 @@ func badText(s []byte) string {
 
 // strs reads a list of strings.
 func (r *reader) strs(dst *[]string) error {
-	var list []string
+	r.list = r.list[:0]
 	err := r.array(MaxEntries, func() error {
 		var s string
-		if err := r.element(&s); err != nil {
-			return err
-		}
-		if list == nil {
-			list = make([]string, 0, 8)
-		}
-		list = append(list, s)
-		return nil
+		err := r.element(&s)
+		r.list = append(r.list, s)
+		return err
 	})
-	*dst = list
+	if *dst = nil; len(r.list) > 0 {
+		*dst = slices.Clone(r.list)
+	}
 	return err
 }
 
