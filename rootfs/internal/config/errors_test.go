@@ -36,6 +36,9 @@ var refused = []struct {
 	{`{"root": {"path": "/r", "p\u0061th": "/s"}}`, `/root/path`, "there twice"},
 	{`{"root": {"path": "/r"}, "ignored": {"a": [{"b": 1, "b": 2}]}}`, `/ignored/a/0/b`, "there twice"},
 	{`{"root": {"path": "/r"}, "ignored": nul}`, `/ignored`, "invalid character"},
+	{`{"root": {"readonly": tru}}`, `/root/readonly`, "invalid character"},
+	{`{"process": {"user": {"umask": 0x1}}}`, `/process/user`, "invalid character"},
+	{`{"mounts": nope}`, `/mounts`, "invalid character"},
 
 	// root
 	{`{}`, `/root`, "is missing"},
@@ -140,6 +143,8 @@ var refused = []struct {
 	{`{"linux": {"namespaces": [{"type": "pid"}, {"type": "uts"}, {"type": "pid"}]}}`, `/linux/namespaces/2/type`, "earlier"},
 	{`{"linux": {"namespaces": [{"type": "pid", "path": "proc/1/ns/pid"}]}}`, `/linux/namespaces/0/path`, "absolute"},
 	{`{"linux": {"rootfsPropagation": "bind"}}`, `/linux/rootfsPropagation`, `"bind" is no propagation`},
+	{`{"linux": {"rootfsPropagation": "` + strings.Repeat("x", 70) + `"}}`, `/linux/rootfsPropagation`,
+		`"` + strings.Repeat("x", 64) + `"... is no propagation`},
 	{`{"linux": {"rootfsPropagation": "Private"}}`, `/linux/rootfsPropagation`, `"Private" is no propagation`},
 	{`{"linux": {"devices": [{"type": "c", "major": 1, "minor": 3}]}}`, `/linux/devices/0/path`, "is missing"},
 	{`{"linux": {"devices": [{"path": "dev/null", "type": "c", "major": 1, "minor": 3}]}}`, `/linux/devices/0/path`, "absolute"},

@@ -175,6 +175,7 @@ func TestMounts(t *testing.T) {
 		// The host's own links decide what comes before a "..".
 		{`"destination": "/a", "type": "none", "source": "l/../s", "options": ["bind"]`,
 			Mount{Destination: "/a", Type: "bind", Source: "/b/l/../s", Options: []string{"bind"}}},
+		{`"destination": "/a", "type": "bind", "source": "/s..t/./..u/"`, Mount{Destination: "/a", Type: "bind", Source: "/s..t/..u"}},
 		{`"destination": "/a", "options": ["remount", "ro"]`, Mount{Destination: "/a", Options: []string{"remount", "ro"}}},
 		{`"destination": "/a", "options": ["bind", "remount", "ro"]`,
 			Mount{Destination: "/a", Type: "bind", Options: []string{"bind", "remount", "ro"}}},

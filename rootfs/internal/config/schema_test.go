@@ -53,7 +53,7 @@ var beyondSchema = []string{
 // valid holds a document against a schema. Text that is no JSON is told apart: a schema says nothing of it. So is text of
 // which the validator, not made for such sizes, would take seconds; TestSchemasHaveTheLimits looks at those.
 func valid(s *jsonschema.Schema, text []byte) (isJSON bool, err error) {
-	if len(text) > 3*MaxString/2 {
+	if len(text) > 3*MaxString/2 || bytes.Count(text, []byte(`{`)) > MaxDepth+10 {
 		return false, nil
 	}
 	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
