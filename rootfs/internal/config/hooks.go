@@ -33,18 +33,10 @@ func (p *parser) hook(h *Hook) error {
 		return err
 	}
 	var problem string
-	if h.Path, problem = program(h.Path); problem != "" {
+	if h.Path, problem = absolute(h.Path); problem != "" {
 		return r.bad("/path", problem)
 	}
 	h.Timeout = int(timeout)
 	h.Pointer = string(r.dec.StackPointer())
 	return nil
-}
-
-// program checks the path of a program on the host. It is never looked up: neither in $PATH nor in the bundle.
-func program(p string) (same, problem string) {
-	if p != "" && p[0] != '/' {
-		return "", "must be an absolute path"
-	}
-	return onHost("", p)
 }

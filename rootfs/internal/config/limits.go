@@ -4,7 +4,7 @@ package config
 // past it, Parse refuses.
 const (
 	MaxDocument = 8 << 20 // bytes of the config, and of the host options
-	MaxDepth    = 10000   // nested objects and arrays, those that are ignored too
+	MaxDepth    = 10000   // nested objects and arrays, those that are ignored too; jsontext keeps it
 	MaxEntries  = 65536   // entries of one list or object: mounts, options of a mount, devices, paths, sysctls, ...
 	MaxString   = 1 << 20 // bytes of one string
 	MaxPath     = 4095    // bytes of one path: PATH_MAX without its NUL

@@ -101,7 +101,7 @@ func TestLimits(t *testing.T) {
 		{name: "mask", config: `{` + rootR + `, "linux": {"maskedPaths": ["%s"]}}`, edge: MaxPath, fill: path,
 			pointer: "/linux/maskedPaths/0", message: "longer than 4095 bytes"},
 		{name: "namespace", config: `{` + rootR + `, "linux": {"namespaces": [{"type": "pid", "path": "%s"}]}}`, edge: MaxPath, fill: path,
-			pointer: "/linux/namespaces/0/path", message: "at most 4095 bytes"},
+			pointer: "/linux/namespaces/0/path", message: "longer than 4095 bytes"},
 		{name: "hook", config: `{` + rootR + `, "hooks": {"createContainer": [{"path": "%s"}]}}`, edge: MaxPath, fill: path,
 			pointer: "/hooks/createContainer/0/path", message: "longer than 4095 bytes"},
 		{name: "umask", config: `{` + rootR + `, "process": {"cwd": "/", "user": {"umask": %s}}}`, edge: 0o777,

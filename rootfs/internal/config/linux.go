@@ -106,8 +106,8 @@ func (p *parser) namespaces() error {
 			return r.bad("/type", "there is an earlier namespace of type "+n.Type)
 		case n.Path != "":
 			var problem string
-			if n.Path, problem = onHost("", n.Path); problem != "" {
-				return r.bad("/path", "must be an absolute path of at most 4095 bytes")
+			if n.Path, problem = absolute(n.Path); problem != "" {
+				return r.bad("/path", problem)
 			}
 		}
 		seen |= bit

@@ -12,7 +12,7 @@ func (p *parser) parseOptions(text []byte) error {
 				return err
 			}
 			var problem string
-			if o.Bundle, problem = program(o.Bundle); problem != "" {
+			if o.Bundle, problem = absolute(o.Bundle); problem != "" {
 				return r.bad("", problem)
 			}
 			return nil
@@ -30,7 +30,7 @@ func (p *parser) parseOptions(text []byte) error {
 				return r.bad("", "may not have a .. component")
 			}
 			var problem string
-			if o.CgroupPath, problem = program(o.CgroupPath); problem != "" {
+			if o.CgroupPath, problem = absolute(o.CgroupPath); problem != "" {
 				return r.bad("", problem)
 			}
 			return nil
@@ -121,11 +121,11 @@ func (p *parser) commands(dst *[]Command) error {
 			return err
 		}
 		var problem string
-		if c.Path, problem = program(c.Path); problem != "" {
+		if c.Path, problem = absolute(c.Path); problem != "" {
 			return r.bad("/path", problem)
 		}
 		if c.Dir != "" {
-			if c.Dir, problem = program(c.Dir); problem != "" {
+			if c.Dir, problem = absolute(c.Dir); problem != "" {
 				return r.bad("/dir", problem)
 			}
 		}

@@ -153,11 +153,9 @@ func (p *parser) across() error {
 	if c.Root.Path == "" {
 		return errs.Bad("/root", "is missing")
 	}
-	if !c.Has("user") {
-		for _, i := range p.idmapOfUserNS {
-			return errs.Bad(at("/mounts/", i, "/options"),
-				"idmap without uidMappings and gidMappings means those of the container's user namespace, and it has none")
-		}
+	if len(p.idmapOfUserNS) > 0 && !c.Has("user") {
+		return errs.Bad(at("/mounts/", p.idmapOfUserNS[0], "/options"),
+			"idmap without uidMappings and gidMappings means those of the container's user namespace, and it has none")
 	}
 	if err := p.sysctlNamespaces(); err != nil {
 		return err

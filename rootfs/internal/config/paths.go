@@ -37,6 +37,14 @@ func onHost(bundle, p string) (absolute, problem string) {
 	return short(p)
 }
 
+// absolute is onHost for what must not depend on a bundle: programs, which are never looked up, and the bundle itself.
+func absolute(p string) (same, problem string) {
+	if p != "" && p[0] != '/' {
+		return "", "must be an absolute path"
+	}
+	return onHost("", p)
+}
+
 // short refuses what the kernel takes for too long, whether or not it would be shorter when cleaned.
 func short(p string) (same, problem string) {
 	if len(p) > MaxPath {
