@@ -33,6 +33,7 @@ func (x *Executor) device(d *plan.Device) error {
 	if err != nil && !errors.Is(err, unix.EEXIST) {
 		return err
 	}
+	made := err == nil
 	st, err := linux.Lstatat(dir, name)
 	if err != nil {
 		return err
@@ -43,11 +44,11 @@ func (x *Executor) device(d *plan.Device) error {
 	if st.Uid == d.UID && st.Gid == d.GID && st.Mode&0o7777 == d.Mode {
 		return nil
 	}
-	return adjust(d, dir, name)
+	return adjust(d, dir, name, made)
 }
 
 // adjust gives a node its owner and mode, by a descriptor that is known to be of the node.
-func adjust(d *plan.Device, dir int, name string) error {
+func adjust(d *plan.Device, dir int, name string, made bool) error {
 	fd, err := linux.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return err
@@ -59,6 +60,12 @@ func adjust(d *plan.Device, dir int, name string) error {
 	}
 	if !isDevice(&st, d.Type, d.Major, d.Minor) {
 		return notDevice(d)
+	}
+	// A mount of the config put it there: it is the host's own node, which a container may use but not change.
+	if !made {
+		if _, mounted, err := linux.MountID(fd); err != nil || mounted {
+			return err
+		}
 	}
 	// The owner first: chown(2) may clear bits of the mode.
 	if err := linux.Fchown(fd, d.UID, d.GID); err != nil {
