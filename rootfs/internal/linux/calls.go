@@ -13,6 +13,35 @@ import (
 // injected by a test) must not hang the init child.
 const interrupted = 100
 
+// about is what a call was about, put into words only when it failed.
+type about struct {
+	dirfd int
+	path  string
+	to    string
+}
+
+// of is a path below a descriptor; an empty path is the descriptor itself.
+func of(dirfd int, path string) about { return about{dirfd: dirfd, path: path} }
+
+// named is a name or path that no descriptor belongs to.
+func named(name string) about { return about{dirfd: unix.AT_FDCWD, path: name} }
+
+func (a about) String() string {
+	s := at(a.dirfd, a.path)
+	if a.to != "" {
+		s += " -> " + a.to
+	}
+	return s
+}
+
+// sys is errs.Sys for a call that most often succeeds.
+func sys(op string, what about, err error) error {
+	if err == nil {
+		return nil
+	}
+	return errs.Sys(op, what.String(), err)
+}
+
 func retry(call func() error) error {
 	err := call()
 	for i := 0; err == unix.EINTR && i < interrupted; i++ {
@@ -50,7 +79,7 @@ func Openat(dirfd int, path string, flags int, mode uint32) (fd int, err error) 
 		fd, err = unix.Openat(dirfd, path, flags|unix.O_CLOEXEC, mode)
 		return err
 	})
-	return fd, errs.Sys("openat", at(dirfd, path), err)
+	return fd, sys("openat", of(dirfd, path), err)
 }
 
 // Openat2 is openat2(2) with O_CLOEXEC added; callers go through package inroot.
@@ -60,7 +89,7 @@ func Openat2(dirfd int, path string, flags, resolve uint64) (fd int, err error) 
 		fd, err = unix.Openat2(dirfd, path, &how)
 		return err
 	})
-	return fd, errs.Sys("openat2", path, err)
+	return fd, sys("openat2", named(path), err)
 }
 
 // Close closes a descriptor; close(2) on Linux has no error that a caller of this library could act on.
@@ -72,22 +101,22 @@ func Close(fd int) {
 
 // Mkdirat is mkdirat(2).
 func Mkdirat(dirfd int, path string, mode uint32) error {
-	return errs.Sys("mkdirat", at(dirfd, path), retry(func() error { return unix.Mkdirat(dirfd, path, mode) }))
+	return sys("mkdirat", of(dirfd, path), retry(func() error { return unix.Mkdirat(dirfd, path, mode) }))
 }
 
 // Mknodat is mknodat(2).
 func Mknodat(dirfd int, path string, mode uint32, dev uint64) error {
-	return errs.Sys("mknodat", at(dirfd, path), retry(func() error { return unix.Mknodat(dirfd, path, mode, int(dev)) }))
+	return sys("mknodat", of(dirfd, path), retry(func() error { return unix.Mknodat(dirfd, path, mode, int(dev)) }))
 }
 
 // Symlinkat is symlinkat(2).
 func Symlinkat(to string, dirfd int, path string) error {
-	return errs.Sys("symlinkat", to+" <- "+at(dirfd, path), retry(func() error { return unix.Symlinkat(to, dirfd, path) }))
+	return sys("symlinkat", of(dirfd, path), retry(func() error { return unix.Symlinkat(to, dirfd, path) }))
 }
 
 // Unlinkat is unlinkat(2).
 func Unlinkat(dirfd int, path string, flags int) error {
-	return errs.Sys("unlinkat", at(dirfd, path), retry(func() error { return unix.Unlinkat(dirfd, path, flags) }))
+	return sys("unlinkat", of(dirfd, path), retry(func() error { return unix.Unlinkat(dirfd, path, flags) }))
 }
 
 // Readlinkat is readlinkat(2); a longer target than PATH_MAX cannot exist.
@@ -99,7 +128,7 @@ func Readlinkat(dirfd int, path string) (string, error) {
 		return err
 	})
 	if err != nil {
-		return "", errs.Sys("readlinkat", at(dirfd, path), err)
+		return "", sys("readlinkat", of(dirfd, path), err)
 	}
 	return string(buf[:n]), nil
 }
@@ -107,31 +136,31 @@ func Readlinkat(dirfd int, path string) (string, error) {
 // Fstat is fstat(2); it works on O_PATH descriptors too.
 func Fstat(fd int) (st unix.Stat_t, err error) {
 	err = retry(func() error { return unix.Fstat(fd, &st) })
-	return st, errs.Sys("fstat", FD(fd), err)
+	return st, sys("fstat", of(fd, ""), err)
 }
 
 // Lstatat is fstatat(2) that follows no symlink.
 func Lstatat(dirfd int, path string) (st unix.Stat_t, err error) {
 	err = retry(func() error { return unix.Fstatat(dirfd, path, &st, unix.AT_SYMLINK_NOFOLLOW) })
-	return st, errs.Sys("fstatat", at(dirfd, path), err)
+	return st, sys("fstatat", of(dirfd, path), err)
 }
 
 // Fstatfs is fstatfs(2); it works on O_PATH descriptors too.
 func Fstatfs(fd int) (st unix.Statfs_t, err error) {
 	err = retry(func() error { return unix.Fstatfs(fd, &st) })
-	return st, errs.Sys("fstatfs", FD(fd), err)
+	return st, sys("fstatfs", of(fd, ""), err)
 }
 
 // Fchown changes the owner of what an O_PATH descriptor stands for.
 func Fchown(fd int, uid, gid uint32) error {
-	return errs.Sys("fchownat", FD(fd), retry(func() error {
+	return sys("fchownat", of(fd, ""), retry(func() error {
 		return unix.Fchownat(fd, "", int(uid), int(gid), unix.AT_EMPTY_PATH)
 	}))
 }
 
 // Fchdir is fchdir(2).
 func Fchdir(fd int) error {
-	return errs.Sys("fchdir", FD(fd), retry(func() error { return unix.Fchdir(fd) }))
+	return sys("fchdir", of(fd, ""), retry(func() error { return unix.Fchdir(fd) }))
 }
 
 // Fsopen is fsopen(2).
@@ -140,7 +169,7 @@ func Fsopen(fstype string) (fd int, err error) {
 		fd, err = unix.Fsopen(fstype, unix.FSOPEN_CLOEXEC)
 		return err
 	})
-	return fd, errs.Sys("fsopen", fstype, err)
+	return fd, sys("fsopen", named(fstype), err)
 }
 
 // Fspick is fspick(2) of the file system of the mount whose root fd is.
@@ -149,7 +178,7 @@ func Fspick(fd int) (fsfd int, err error) {
 		fsfd, err = unix.Fspick(fd, "", unix.FSPICK_CLOEXEC|unix.FSPICK_EMPTY_PATH)
 		return err
 	})
-	return fsfd, errs.Sys("fspick", FD(fd), err)
+	return fsfd, sys("fspick", of(fd, ""), err)
 }
 
 // Fsmount is fsmount(2): a detached mount of a configured file system, with its attributes.
@@ -158,7 +187,7 @@ func Fsmount(fsfd int, attr uint64) (fd int, err error) {
 		fd, err = unix.Fsmount(fsfd, unix.FSMOUNT_CLOEXEC, int(attr))
 		return err
 	})
-	return fd, errs.Sys("fsmount", FD(fsfd), err)
+	return fd, sys("fsmount", of(fsfd, ""), err)
 }
 
 // OpenTree is open_tree(2).
@@ -167,12 +196,12 @@ func OpenTree(dirfd int, path string, flags uint) (fd int, err error) {
 		fd, err = unix.OpenTree(dirfd, path, flags|unix.OPEN_TREE_CLOEXEC)
 		return err
 	})
-	return fd, errs.Sys("open_tree", at(dirfd, path), err)
+	return fd, sys("open_tree", of(dirfd, path), err)
 }
 
 // MoveMount attaches the tree of one descriptor to the place of another: no path is looked up.
 func MoveMount(tree, target int) error {
-	return errs.Sys("move_mount", FD(tree)+" -> "+FD(target), retry(func() error {
+	return sys("move_mount", of(tree, ""), retry(func() error {
 		return unix.MoveMount(tree, "", target, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
 	}))
 }
@@ -183,29 +212,29 @@ func MountSetattr(fd int, recursive bool, attr *unix.MountAttr) error {
 	if recursive {
 		flags |= unix.AT_RECURSIVE
 	}
-	return errs.Sys("mount_setattr", FD(fd), retry(func() error { return unix.MountSetattr(fd, "", flags, attr) }))
+	return sys("mount_setattr", of(fd, ""), retry(func() error { return unix.MountSetattr(fd, "", flags, attr) }))
 }
 
 // Mount is mount(2) by path: for the host's own "/" and for kernels without the calls above.
 func Mount(source, target, fstype string, flags uint64, data string) error {
-	return errs.Sys("mount", source+" -> "+target, retry(func() error {
+	return sys("mount", about{unix.AT_FDCWD, source, target}, retry(func() error {
 		return unix.Mount(source, target, fstype, uintptr(flags), data)
 	}))
 }
 
 // Unmount is umount2(2).
 func Unmount(target string, flags int) error {
-	return errs.Sys("umount2", target, retry(func() error { return unix.Unmount(target, flags) }))
+	return sys("umount2", named(target), retry(func() error { return unix.Unmount(target, flags) }))
 }
 
 // PivotRoot is pivot_root(2).
 func PivotRoot(newroot, putold string) error {
-	return errs.Sys("pivot_root", newroot+", "+putold, retry(func() error { return unix.PivotRoot(newroot, putold) }))
+	return sys("pivot_root", named(newroot+", "+putold), retry(func() error { return unix.PivotRoot(newroot, putold) }))
 }
 
 // Chroot is chroot(2).
 func Chroot(path string) error {
-	return errs.Sys("chroot", path, retry(func() error { return unix.Chroot(path) }))
+	return sys("chroot", named(path), retry(func() error { return unix.Chroot(path) }))
 }
 
 // Fchmod changes the mode of what fd, which may be an O_PATH descriptor, stands for. name(dirfd) is where it lies, for
@@ -222,7 +251,7 @@ func Fchmod(fd int, mode uint32) error {
 		// The magic link of a descriptor of our own names exactly what the descriptor is.
 		err = retry(func() error { return unix.Chmod(ProcFD(fd), mode) })
 	}
-	return errs.Sys("fchmodat2", FD(fd), err)
+	return sys("fchmodat2", of(fd, ""), err)
 }
 
 var empty = [1]byte{}
