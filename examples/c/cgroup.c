@@ -231,6 +231,42 @@ int cgroup_kill(const struct container *c, int signal, struct rootfs_error *err)
 	return fail(err, ROOTFS_ERR_SYSTEM, EBUSY, "kill", "processes of container %s do not end", c->id);
 }
 
+static char *freezer_file(const struct container *c, bool *v2)
+{
+	struct hierarchy list[HIERARCHIES_MAX];
+	size_t n = c->cgroup != NULL ? hierarchies(list) : 0;
+	for (size_t i = 0; i < n; i++)
+		if (has_controller(&list[i], "freezer") || (list[i].v2 && n == 1)) {
+			*v2 = list[i].v2;
+			return format_text("%s/%s/%s", list[i].mount, c->cgroup, *v2 ? "cgroup.freeze" : "freezer.state");
+		}
+	return NULL;
+}
+
+bool cgroup_frozen(const struct container *c)
+{
+	bool v2;
+	char *file = freezer_file(c, &v2), first = 0;
+	int fd = file != NULL ? open(file, O_RDONLY | O_CLOEXEC) : -1;
+	free(file);
+	if (fd < 0)
+		return false;
+	ssize_t n = read(fd, &first, 1);
+	close(fd);
+	return n == 1 && first == (v2 ? '1' : 'F'); /* FREEZING counts: no process of it will run any more */
+}
+
+int cgroup_freeze(const struct container *c, bool freeze, struct rootfs_error *err)
+{
+	bool v2;
+	char *file = freezer_file(c, &v2);
+	if (file == NULL)
+		return fail(err, ROOTFS_ERR_UNSUPPORTED, 0, "cgroup", "container %s has no cgroup with a freezer", c->id);
+	int result = write_text(AT_FDCWD, file, v2 ? (freeze ? "1" : "0") : (freeze ? "FROZEN" : "THAWED"), err);
+	free(file);
+	return result;
+}
+
 /* The container may have made cgroups below its own. */
 static int remove_tree(const char *directory)
 {

@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-const char *const status_names[] = {"creating", "created", "running", "stopped"};
+const char *const status_names[] = {"creating", "created", "running", "stopped", "paused"};
 
 static int check_id(const char *id, struct rootfs_error *err)
 {
@@ -205,7 +205,9 @@ enum status container_status(const struct container *c)
 	/* A zombie has stopped; whose child it is reaps it in its own time. */
 	if (start == 0 || start != c->start_time || state == 'Z' || state == 'X')
 		return STATUS_STOPPED;
-	return faccessat(c->dir, "start", F_OK, 0) == 0 ? STATUS_CREATED : STATUS_RUNNING;
+	if (faccessat(c->dir, "start", F_OK, 0) == 0)
+		return STATUS_CREATED;
+	return c->cgroup != NULL && cgroup_frozen(c) ? STATUS_PAUSED : STATUS_RUNNING;
 }
 
 char *container_state(const struct container *c, enum status status, struct rootfs_error *err)

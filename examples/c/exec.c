@@ -132,6 +132,8 @@ static int run(struct exec *e, struct rootfs_error *err)
 	/* In this order: the descriptor is of the process that was there when the status was taken. */
 	if (e->pidfd < 0 || container_status(&e->c) == STATUS_STOPPED)
 		return fail(err, ROOTFS_ERR_STATE, 0, "exec", "container not running: \"%s\" is stopped", e->c.id);
+	if (container_status(&e->c) == STATUS_PAUSED)
+		return fail(err, ROOTFS_ERR_STATE, 0, "exec", "container \"%s\" is paused", e->c.id);
 	if (e->console_socket != NULL && (e->console = unix_connect(-1, e->console_socket, err)) < 0)
 		return -1;
 	if (sync_pair(pair, err) < 0)

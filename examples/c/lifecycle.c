@@ -127,6 +127,9 @@ int command_kill(const struct options *o, int argc, char **argv)
 /* SIGKILL, and waits for the end: what is deleted must be gone. */
 static int kill_and_wait(struct container *c, struct rootfs_error *err)
 {
+	/* On v1 a frozen process does not even die. */
+	if (container_status(c) == STATUS_PAUSED && cgroup_freeze(c, false, err) < 0)
+		return -1;
 	struct pollfd ended = {(int)syscall(SYS_pidfd_open, c->pid, 0), POLLIN, 0};
 	if (container_signal(c, SIGKILL, err) < 0 && err->errnum != ESRCH)
 		return -1;

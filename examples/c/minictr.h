@@ -150,7 +150,7 @@ struct container {
 	struct config config;
 };
 
-enum status { STATUS_CREATING, STATUS_CREATED, STATUS_RUNNING, STATUS_STOPPED };
+enum status { STATUS_CREATING, STATUS_CREATED, STATUS_RUNNING, STATUS_STOPPED, STATUS_PAUSED };
 extern const char *const status_names[];
 
 int container_make(struct container *c, struct rootfs_error *err);       /* fails when the id is taken */
@@ -241,6 +241,8 @@ int cgroup_limit_pids(const struct container *c, struct rootfs_error *err);
 int cgroup_kill(const struct container *c, int signal, struct rootfs_error *err);
 int cgroup_processes(const struct container *c, pid_t **pids, size_t *len, struct rootfs_error *err);
 void cgroup_remove(const struct container *c);
+int cgroup_freeze(const struct container *c, bool freeze, struct rootfs_error *err);
+bool cgroup_frozen(const struct container *c);
 char *cgroup_v2_path(const struct container *c); /* on the host's file system, allocated, or NULL */
 
 /* ---- hooks.c ----------------------------------------------------------------------------------------------------------- */
@@ -287,6 +289,9 @@ int command_state(const struct options *o, int argc, char **argv);
 int command_kill(const struct options *o, int argc, char **argv);
 int command_delete(const struct options *o, int argc, char **argv);
 int command_exec(const struct options *o, int argc, char **argv);
+int command_pause(const struct options *o, int argc, char **argv);
+int command_resume(const struct options *o, int argc, char **argv);
+int command_update(const struct options *o, int argc, char **argv);
 int command_list(const struct options *o, int argc, char **argv);
 int command_ps(const struct options *o, int argc, char **argv);
 int command_spec(const struct options *o, int argc, char **argv);
