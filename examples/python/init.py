@@ -37,4 +37,4 @@ if child == 0:
 os.close(writer)
 failure = os.read(reader, 8192)  # nothing, once the exec has closed the pipe
 status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-sys.exit(str(rootfs.error_from_bytes(failure)) if failure else status % 256)
+sys.exit(str(rootfs.error_from_bytes(failure)) if failure else status if status >= 0 else 128 - status)

@@ -13,6 +13,9 @@ from ._errors import RootfsError
 from ._request import Config, Progress, Request, Source
 from ._sources import Sources
 
+_prepared: Request | None = None
+"""What was prepared, until it is finalized: rootfs_finalize calls its on_progress."""
+
 
 def version() -> str:
     """The version of the library that is loaded, ``"0.1.0"``. Starts nothing; any process, any thread."""
@@ -37,8 +40,8 @@ def plan(config: Config, *, options: Mapping[str, Any] | None = None) -> dict[st
 
     Arguments: as for :func:`prepare`.
 
-    Returns: the document, with the lists ``prepare`` and ``finalize``; each step has at least ``op``, ``pointer`` and
-    ``target``.
+    Returns: the document, with the lists ``prepare`` and ``finalize``; each step is a dict with ``op`` and, where they apply,
+    ``target`` (a path inside the container), ``pointer`` (the field that asked for it) and what else the step needs.
 
     Raises: as :func:`validate`. Threads and forks: as :func:`validate`.
     """
@@ -105,7 +108,7 @@ def prepare(
         options: host options (``schema/options.json``): ``bundle``, ``state``, ``noPivotRoot``, ``rootless``, ...
         on_mounts_ready: called once, after all mounts and /dev, before createContainer hooks and the switch of the root: the
             time to have createRuntime hooks run. What it returns does not matter.
-        on_progress: called before each step.
+        on_progress: called before each step, also before those of :func:`finalize`.
         sources: mounts whose source is a descriptor: a dict of index to descriptor, or what :func:`open_sources` gave. The
             descriptors stay the caller's, and open.
 
@@ -123,9 +126,13 @@ def prepare(
 
     Afterwards ``/`` and the working directory are the container's: Python modules not imported by now cannot be found.
     """
+    global _prepared
     error = new_error()
     request = Request(config, options, sources, on_mounts_ready, on_progress)
-    request.check(lib.rootfs_prepare(ctypes.byref(request.struct), ctypes.byref(error)), error)
+    code = lib.rootfs_prepare(ctypes.byref(request.struct), ctypes.byref(error))
+    if code == 0:
+        _prepared = request
+    request.check(code, error)
 
 
 def console(rows: int = 0, columns: int = 0, uid: int = 0, gid: int = 0) -> int:
@@ -158,10 +165,16 @@ def finalize() -> None:
 
     Sets the umask of the process to the container's.
 
-    Raises: :class:`RootfsError`; the process is to exit. Threads and forks: as :func:`prepare`, in the same process.
+    Raises: :class:`RootfsError`, or after the last step what ``on_progress`` raised; the process is to exit then. Threads and
+    forks: as :func:`prepare`, in the same process.
     """
+    global _prepared
     error = new_error()
-    _abi.check(lib.rootfs_finalize(ctypes.byref(error)), error)
+    code = lib.rootfs_finalize(ctypes.byref(error))
+    request, _prepared = _prepared, None
+    if request is not None:
+        request.check(code, error)
+    _abi.check(code, error)
 
 
 def verify(config: Config | None = None, *, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -170,7 +183,8 @@ def verify(config: Config | None = None, *, options: Mapping[str, Any] | None = 
     Arguments: none for what this process has set up (after :func:`finalize`); otherwise a request as for
     :func:`prepare`, in a process that stands in the container's root and namespaces.
 
-    Returns: the report; its list ``deviations`` is empty where all is as promised.
+    Returns: the report: ``checked``, how many promises were looked at, and ``deviations``, those that do not hold, each with
+    ``pointer``, ``target``, ``aspect``, ``want`` and ``got``.
 
     Raises: :class:`RootfsError` where the comparison could not be made. Threads and forks: as :func:`prepare`.
     """

@@ -28,12 +28,12 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True)
 class Progress:
-    """One step of prepare, told before it is done."""
+    """One step of prepare or finalize, told before it is done."""
 
     index: int
     """Number of the step, from 0."""
     count: int
-    """How many steps the call has."""
+    """How many steps this call has."""
     operation: str
     """Kind of step, as in :func:`rootfs.plan`: ``"mount"``, ``"device"``, ``"mask-path"``."""
     target: str

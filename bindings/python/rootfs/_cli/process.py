@@ -55,8 +55,11 @@ def apply(process: Mapping[str, Any]) -> None:
     if wanted is not None:
         kernel.capset(sets.get("effective", 0), sets.get("permitted", 0), sets.get("inheritable", 0))
         kernel.prctl(kernel.PR_CAP_AMBIENT, kernel.PR_CAP_AMBIENT_CLEAR_ALL)
+        # The kernel takes only what is permitted and inheritable. Configs that ask for more are common (that of `runc spec`
+        # does), and other runtimes run them.
+        ambient = sets.get("ambient", 0) & sets.get("permitted", 0) & sets.get("inheritable", 0)
         for number in range(len(kernel.CAPABILITIES)):
-            if sets.get("ambient", 0) >> number & 1:
+            if ambient >> number & 1:
                 kernel.prctl(kernel.PR_CAP_AMBIENT, kernel.PR_CAP_AMBIENT_RAISE, number)
     if process.get("noNewPrivileges"):
         kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)

@@ -16,7 +16,8 @@ def plan(printer: Printer, document: Mapping[str, Any]) -> None:
         steps = document.get(part) or []
         printer.line(printer.colour("bold", f"{part}: {len(steps)} steps"))
         rows = [
-            [str(number), step["op"], step["target"], _detail(step), step["pointer"]] for number, step in enumerate(steps, 1)
+            [str(number), step["op"], step.get("target", ""), _detail(step), step.get("pointer", "")]
+            for number, step in enumerate(steps, 1)
         ]
         if rows:
             printer.table(("#", "step", "target", "with", "asked for by"), rows, ("dim", "blue", "", "", "dim"))
@@ -45,10 +46,13 @@ def _value(value: Any) -> str:
 def report(printer: Printer, document: Mapping[str, Any]) -> None:
     """What verify found: the deviations as a table, or one line where there is none."""
     deviations = document["deviations"]
+    checked = f"{document['checked']} promises checked"
     if not deviations:
-        printer.line(printer.colour("green", "as promised: no deviation"))
+        printer.line(f"{printer.colour('green', 'as promised')}: {checked}")
         return
-    names = list(dict.fromkeys(name for deviation in deviations for name in deviation))
+    names = ("target", "aspect", "want", "got", "pointer")
     rows = [[scalar(deviation.get(name)) for name in names] for deviation in deviations]
-    printer.table(names, rows, ["red" if name in ("found", "actual", "got") else "" for name in names])
-    printer.line(printer.colour("red", f"{len(rows)} deviation{'s' if len(rows) > 1 else ''}"))
+    heads = ("target", "what", "promised", "found", "asked for by")
+    printer.table(heads, rows, ("", "blue", "green", "red", "dim"))
+    count = f"{len(rows)} deviation{'s' if len(rows) > 1 else ''}"
+    printer.line(f"{printer.colour('red', count)}, {checked}")

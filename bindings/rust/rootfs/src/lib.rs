@@ -50,7 +50,7 @@ pub use error::{Details, Error};
 pub use host::{features, start, version};
 pub use options::{Command, MountCommands, Options, State};
 pub use prepared::{Finalized, Prepared, Terminal};
-pub use report::{Plan, Report, Step};
+pub use report::{Deviation, Plan, Report, Step};
 pub use request::{Progress, Request, Source};
 
 /// What the calls of this crate return.

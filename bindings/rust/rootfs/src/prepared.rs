@@ -1,6 +1,7 @@
 //! The states of the process after [`Request::prepare`](crate::Request::prepare).
 
 use std::ffi::c_int;
+use std::fmt;
 use std::marker::PhantomData;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::ptr;
@@ -8,15 +9,16 @@ use std::ptr;
 use rootfs_sys as sys;
 
 use crate::call::{call, document};
+use crate::request::Kept;
 use crate::{Report, Result};
 
 /// A process whose root is the container's, still writable. It has to be finalized before anything of the container runs.
 ///
 /// Not `Send`: what was set up belongs to the process, but its working directory may be the calling thread's alone.
 #[must_use = "a root that is not finalized has none of its read-only and masked parts"]
-#[derive(Debug)]
-pub struct Prepared {
-    pub(crate) _not_send: PhantomData<*mut ()>,
+pub struct Prepared<'a> {
+    /// Also what makes it neither Send nor Sync.
+    pub(crate) callbacks: Kept<'a>,
 }
 
 /// A terminal: size in characters, owner as seen in the container. The default leaves the size as the kernel makes it.
@@ -32,7 +34,13 @@ pub struct Terminal {
     pub gid: u32,
 }
 
-impl Prepared {
+impl fmt::Debug for Prepared<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Prepared")
+    }
+}
+
+impl Prepared<'_> {
     /// Opens a terminal of the container's own devpts, binds it over /dev/console and gives its master (O_CLOEXEC).
     pub fn console(&self, terminal: Terminal) -> Result<OwnedFd> {
         let Terminal { rows, columns, uid, gid } = terminal;
@@ -47,9 +55,14 @@ impl Prepared {
     /// Read-only mounts and root, umask, sysctls, read-only and masked paths. Sets the process's umask to the container's.
     ///
     /// After an error the process is to exit.
-    pub fn finalize(self) -> Result<Finalized> {
-        // SAFETY: the pointer is valid for the call.
-        call(|error| unsafe { sys::rootfs_finalize(error) })?;
+    ///
+    /// # Panics
+    ///
+    /// With what `on_progress` panicked with, after the last step.
+    pub fn finalize(mut self) -> Result<Finalized> {
+        // SAFETY: the pointer is valid for the call, and the callbacks that C knows from prepare are here.
+        let result = call(|error| unsafe { sys::rootfs_finalize(error) });
+        self.callbacks.outcome(result)?;
         Ok(Finalized { _not_send: PhantomData })
     }
 }

@@ -8,6 +8,7 @@ use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::path::Path;
+use std::ptr::NonNull;
 use std::sync::{Mutex, PoisonError};
 
 use rootfs_sys as sys;
@@ -101,8 +102,9 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// Sets what is called before each step. A panic in it ends [`prepare`](Self::prepare) when `on_mounts_ready` is due, or
-    /// else goes on after the last step; the process is to exit then too.
+    /// Sets what is called before each step, also before those of [`Prepared::finalize`]. A panic in it ends
+    /// [`prepare`](Self::prepare) when `on_mounts_ready` is due, or else goes on after the last step of the call; the process
+    /// is to exit then too.
     pub fn on_progress(mut self, function: impl FnMut(&Progress<'_>) + Send + 'a) -> Self {
         self.own_callbacks().progress = Some(Box::new(function));
         self
@@ -164,22 +166,19 @@ impl<'a> Request<'a> {
     /// # Panics
     ///
     /// With what a callback panicked with.
-    pub fn prepare(mut self) -> Result<Prepared> {
-        let mut callbacks = std::mem::take(self.own_callbacks());
+    pub fn prepare(mut self) -> Result<Prepared<'a>> {
+        let callbacks = std::mem::take(self.own_callbacks());
         let (has_ready, has_progress) = (callbacks.ready.is_some(), callbacks.progress.is_some());
+        let mut callbacks = Kept::new(callbacks);
         let (_options, mut request) = self.to_c()?;
         // on_progress alone gets the other too, through which its panic can end the call.
         request.on_mounts_ready = (has_ready || has_progress).then_some(mounts_ready);
         request.on_progress = has_progress.then_some(on_progress);
-        request.user = (&raw mut callbacks).cast();
+        request.user = callbacks.user();
         // SAFETY: what the request points to lives until the call returns, and its callbacks get `callbacks` back.
         let result = call(|error| unsafe { sys::rootfs_prepare(&request, error) });
-        match callbacks.failed {
-            Some(Failed::Panic(payload)) => resume_unwind(payload),
-            Some(Failed::Error(cause)) => result.map_err(|error| error.with_cause(cause))?,
-            None => result?,
-        }
-        Ok(Prepared { _not_send: PhantomData })
+        callbacks.outcome(result)?;
+        Ok(Prepared { callbacks })
     }
 
     fn own_callbacks(&mut self) -> &mut Callbacks<'a> {
@@ -207,6 +206,37 @@ impl<'a> Request<'a> {
             ..sys::rootfs_request::INIT
         };
         Ok((options, request))
+    }
+}
+
+/// The callbacks of a process that is being set up, in one place until it is finalized: C keeps a pointer to them. A raw
+/// pointer here too, since a Box that moves claims that nobody else has one.
+pub(crate) struct Kept<'a>(NonNull<Callbacks<'a>>);
+
+impl<'a> Kept<'a> {
+    fn new(callbacks: Callbacks<'a>) -> Self {
+        Self(NonNull::from(Box::leak(Box::new(callbacks))))
+    }
+
+    fn user(&self) -> *mut c_void {
+        self.0.as_ptr().cast()
+    }
+
+    /// The result of a call that may have called back: a callback's panic goes on, its error becomes the cause.
+    pub(crate) fn outcome(&mut self, result: Result<()>) -> Result<()> {
+        // SAFETY: the call has returned, so C does not use it now.
+        match unsafe { self.0.as_mut() }.failed.take() {
+            Some(Failed::Panic(payload)) => resume_unwind(payload),
+            Some(Failed::Error(cause)) => result.map_err(|error| error.with_cause(cause)),
+            None => result,
+        }
+    }
+}
+
+impl Drop for Kept<'_> {
+    fn drop(&mut self) {
+        // SAFETY: from Box::leak. C uses it in rootfs_prepare and rootfs_finalize only, and who could call the latter owns this.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
     }
 }
 

@@ -55,7 +55,7 @@ impl Bundle {
     }
 
     /// The request for this bundle.
-    pub fn request(&self) -> rootfs::Request<'static> {
+    pub fn request<'a>(&self) -> rootfs::Request<'a> {
         rootfs::Request::new(&self.config).options(rootfs::Options::bundle(&self.path))
     }
 
