@@ -10,6 +10,7 @@
 //
 //	--binds N SOURCE    N extra binds of SOURCE at /m/00000 ...
 //	--readonly          those binds are rbind,rprivate,ro
+//	--no-cgroup         without the mount at /sys/fs/cgroup
 //	--masks N dirs      N masked directories /mask/dirs/00000 ...; or `files`
 //
 // Two of its choices are not the obvious ones:
@@ -48,7 +49,7 @@ int umount2(const char *, int);
 
 struct extra {
 	const char *root;
-	int binds, readonly, masks, timed;
+	int binds, readonly, masks, timed, no_cgroup;
 	const char *source, *mask_kind;
 };
 
@@ -123,11 +124,13 @@ static void make_mounts(int root, const struct extra *x)
 		int to = (int)must("openat2", target(root, mounts[i].path));
 		attach_and_close(new_mount(mounts[i].type, mounts[i].data, mounts[i].attr), to);
 	}
-	int to = (int)must("openat2", target(root, "sys/fs/cgroup"));
-	int cgroup = clone_tree(AT_FDCWD, "/sys/fs/cgroup", 0);
-	set_attributes(cgroup, 0, NOSUID | NOEXEC | NODEV | RDONLY, 0);
-	attach_and_close(cgroup, to);
-
+	int to;
+	if (!x->no_cgroup) {
+		to = (int)must("openat2", target(root, "sys/fs/cgroup"));
+		int cgroup = clone_tree(AT_FDCWD, "/sys/fs/cgroup", 0);
+		set_attributes(cgroup, 0, NOSUID | NOEXEC | NODEV | RDONLY, 0);
+		attach_and_close(cgroup, to);
+	}
 	char path[32];
 	for (int i = 0; i < x->binds; i++) {
 		snprintf(path, sizeof path, "m/%05d", i);
@@ -277,11 +280,13 @@ int main(int argc, char **argv)
 	if (argc == 4 && !strcmp(argv[1], "mounts"))
 		return many_mounts(atoi(argv[2]), argv[3]);
 	if (argc < 3 || (strcmp(argv[1], "run") && strcmp(argv[1], "time")))
-		errx(2, "usage: floor run|time ROOTFS [--binds N SOURCE] [--readonly] [--masks N dirs|files], or floor mounts N DIR");
+		errx(2, "usage: floor run|time ROOTFS [--binds N SOURCE] [--readonly] [--no-cgroup] [--masks N dirs|files], or floor mounts N DIR");
 	struct extra x = { .root = argv[2], .timed = !strcmp(argv[1], "time") };
 	for (int i = 3; i < argc; i++) {
 		if (!strcmp(argv[i], "--readonly")) {
 			x.readonly = 1;
+		} else if (!strcmp(argv[i], "--no-cgroup")) {
+			x.no_cgroup = 1;
 		} else if (!strcmp(argv[i], "--binds") && i + 2 < argc) {
 			x.binds = atoi(argv[i + 1]);
 			x.source = argv[i + 2];

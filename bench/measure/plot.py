@@ -17,7 +17,7 @@ def measure(world):
     for n in COUNTS:
         rounds = 3 if n >= 10000 else 5 if n >= 1000 else 11
         names = [r for r in rt.ALL if not (r == rt.BWRAP and n > 1000)]
-        times = take.spawned(1 if n < 10000 else 0, rounds, [rt.command(world, r, Case(binds=n)) for r in names])
+        times = take.spawned(1 if n < 10000 else 0, rounds, [rt.command(world, r, Case(cgroup=False, binds=n)) for r in names])
         for name, column in zip(names, times):
             if column:
                 lines[name].append((n, take.median(column) / 1e6))

@@ -41,6 +41,8 @@ def floor(world, case, verb="run"):
         args += ["--binds", str(case.binds), str(world.source)]
     if case.readonly:
         args += ["--readonly"]
+    if not case.cgroup:
+        args += ["--no-cgroup"]
     if case.masks:
         args += ["--masks", str(case.masks), case.mask_kind]
     return args
