@@ -301,3 +301,12 @@ func TestNoFollowDemands(t *testing.T) {
 	}
 	b.mount("/target", "bind", src, "bind", "dest-nofollow").refused("/mounts/0", "symlink")
 }
+
+func TestFlagsThatFsconfigLacks(t *testing.T) {
+	b := newBox(t).mount("/x", "tmpfs", "tmpfs", "silent", "iversion", "size=64k", "nosuid")
+	r := b.mount("/y", "tmpfs", "tmpfs", "silent", "sync", "lazytime", "dirsync").run()
+	hasOptions(t, r.At("/x"), "nosuid")
+	if m := r.At("/y"); !strings.Contains(m.SuperOptions, "sync,dirsync,lazytime") {
+		t.Errorf("%+v", m)
+	}
+}

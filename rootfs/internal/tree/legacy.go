@@ -111,12 +111,25 @@ func (l *legacy) mount(target int, name string) error {
 }
 
 // legacy is what mount(2) is given for the file system.
-func (fs *FS) legacy() (flags uint64, data string) {
+func (fs *FS) legacy() (flags uint64, text string) {
 	flags = msOf(fs.Attr)
 	for _, s := range fs.Super {
 		flags |= superMS[s]
 	}
-	return flags, strings.Join(fs.Data, ",")
+	data := make([]string, len(fs.Data))
+	for i, opt := range fs.Data {
+		data[i] = quoted(opt)
+	}
+	return flags, strings.Join(data, ",")
+}
+
+// quoted puts the label of SELinux in quotes, whose categories are separated by commas as options are.
+func quoted(opt string) string {
+	key, value, _ := strings.Cut(opt, "=")
+	if strings.HasSuffix(key, "context") && strings.Contains(value, ",") {
+		return key + `="` + value + `"`
+	}
+	return opt
 }
 
 // recognise makes sure that fd, found by resolving the target's path again, is the root of the mount just made: only this

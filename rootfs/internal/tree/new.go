@@ -35,7 +35,7 @@ func New(fs FS) (*Tree, error) {
 	}
 	defer linux.Close(fsfd)
 	if err := configure(fsfd, fs); err != nil {
-		if err == errTooLong || linux.CallFsconfig.Refused(err) {
+		if err == errNotByFsconfig || linux.CallFsconfig.Refused(err) {
 			return newLegacy(fs)
 		}
 		return nil, named(fs.Type, err)
@@ -50,8 +50,9 @@ func New(fs FS) (*Tree, error) {
 	return &Tree{FD: fd, name: fs.Type}, nil
 }
 
-// errTooLong: an option that fsconfig(2) cannot carry, but mount(2) may.
-var errTooLong = &errs.Error{Code: errs.Unsupported, Op: "fsconfig", Detail: "an option is longer than 255 bytes"}
+// errNotByFsconfig: an option that fsconfig(2) cannot carry, but mount(2) may: one longer than 255 bytes, or a flag that the
+// kernel's table for fsconfig lacks (fs/fs_context.c, common_set_sb_flag).
+var errNotByFsconfig = &errs.Error{Code: errs.Unsupported, Op: "fsconfig", Detail: "an option that fsconfig(2) cannot carry"}
 
 func configure(fsfd int, fs FS) error {
 	if err := setOptions(fsfd, fs); err != nil {
@@ -71,7 +72,7 @@ func (t *Tree) Reconfigure(fs FS) error {
 		if err = setOptions(fsfd, fs); err == nil {
 			err = linux.FsconfigReconfigure(fsfd)
 		}
-		if err == nil || (err != errTooLong && !linux.CallFsconfig.Refused(err)) {
+		if err == nil || (err != errNotByFsconfig && !linux.CallFsconfig.Refused(err)) {
 			return named(fs.Type, err)
 		}
 	} else if !linux.CallFspick.Refused(err) {
@@ -86,13 +87,19 @@ func (t *Tree) Reconfigure(fs FS) error {
 func setOptions(fsfd int, fs FS) error {
 	if fs.Source != "" {
 		if len(fs.Source) > maxValue {
-			return errTooLong
+			return errNotByFsconfig
 		}
 		if err := linux.FsconfigString(fsfd, "source", fs.Source); err != nil {
 			return err
 		}
 	}
 	for _, flag := range fs.Super {
+		switch flag {
+		case "silent":
+			continue // it only keeps file systems quiet that would speak to the console in mount(2)
+		case "iversion":
+			return errNotByFsconfig
+		}
 		if err := linux.FsconfigFlag(fsfd, flag); err != nil {
 			return err
 		}
@@ -113,7 +120,7 @@ func setOption(fsfd int, fstype, opt string) error {
 	case fstype == "overlay" && overlayPath[key]:
 		return setOverlay(fsfd, key, value)
 	case len(value) > maxValue:
-		return errTooLong
+		return errNotByFsconfig
 	}
 	return linux.FsconfigString(fsfd, key, value)
 }

@@ -29,7 +29,7 @@ func setOverlay(fsfd int, key, value string) error {
 		}
 		if err := setPath(fsfd, key, unescape(layer)); err != nil {
 			if errors.Is(err, unix.EINVAL) && i == 0 {
-				return errTooLong // a kernel before 6.8 has no such key: mount(2) has room for a page
+				return errNotByFsconfig // a kernel before 6.8 has no such key: mount(2) has room for a page
 			}
 			return err
 		}

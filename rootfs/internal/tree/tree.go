@@ -65,7 +65,7 @@ func Clone(dirfd int, path, name string, recursive, noFollow bool) (*Tree, error
 		if linux.CallOpenTree.Refused(err) {
 			return cloneLegacy(dirfd, path, name, recursive, noFollow)
 		}
-		return nil, renamed(err, name)
+		return nil, unbindable(renamed(err, name), recursive)
 	}
 	t := &Tree{FD: fd, name: name}
 	if noFollow {
@@ -78,6 +78,18 @@ func Clone(dirfd int, path, name string, recursive, noFollow bool) (*Tree, error
 		}
 	}
 	return t, nil
+}
+
+// unbindable says what EINVAL means for a source that cannot be bound.
+func unbindable(err error, recursive bool) error {
+	var e *errs.Error
+	if errors.As(err, &e) && e.Errno == unix.EINVAL {
+		e.Detail = "the source is unbindable, or lies in another mount namespace"
+		if !recursive {
+			e.Detail += ", or has mounts below it that its user namespace locked (rbind takes them along)"
+		}
+	}
+	return err
 }
 
 // Name is what the tree is of, for messages.
@@ -104,7 +116,17 @@ func (t *Tree) Change(a Attr) error {
 	if a == (Attr{Recursive: a.Recursive}) {
 		return nil
 	}
-	return t.setattr(change{Attr: a}, a.Set, a.Clear)
+	return lockedIn(t.setattr(change{Attr: a}, a.Set, a.Clear), a)
+}
+
+// lockedIn says what EPERM most often means where flags are cleared: which mount of a tree it was, the kernel does not say.
+func lockedIn(err error, a Attr) error {
+	var e *errs.Error
+	if a.Clear != 0 && errors.Is(err, unix.EPERM) && errors.As(err, &e) && e.Detail == "" {
+		e.Detail = "a flag that the mount had when its user namespace got it is locked there and cannot be cleared: " +
+			option.AttrNames(a.Clear)
+	}
+	return err
 }
 
 // Exactly gives the mount just these attributes, as mount(2) with MS_REMOUNT|MS_BIND does. Those that a user namespace
@@ -154,7 +176,8 @@ func clearFor(set, named uint64) uint64 {
 }
 
 // lockedBy tells which attributes the mount has beyond set: those are what a user namespace may have locked
-// (mount_namespaces(7), "Restrictions on mount namespaces"). It is an error where the config named one of them.
+// (mount_namespaces(7), "Restrictions on mount namespaces"). It is an error where the config named one of them. The access
+// time is locked as a whole, and whatever it is: of that, what the config adds is as impossible as what it takes away.
 func (t *Tree) lockedBy(set, named uint64) (uint64, error) {
 	st, err := t.Statfs()
 	if err != nil {
@@ -162,13 +185,18 @@ func (t *Tree) lockedBy(set, named uint64) (uint64, error) {
 	}
 	has := attrOf(uint64(st.Flags))
 	locked := has &^ set
-	refused := locked & named & exact
-	if named&unix.MOUNT_ATTR__ATIME == unix.MOUNT_ATTR__ATIME && has&unix.MOUNT_ATTR__ATIME != set&unix.MOUNT_ATTR__ATIME {
-		refused |= has & unix.MOUNT_ATTR__ATIME
+	refused := option.AttrNames(locked & named & exact)
+	const value, dirs = unix.MOUNT_ATTR__ATIME, unix.MOUNT_ATTR_NODIRATIME
+	if named&value == value && has&value != set&value || set&dirs&^has != 0 || named&has&dirs != 0 {
+		access := option.AttrNames(has & atime)
+		if has&value == 0 {
+			access = strings.TrimPrefix(access+",relatime", ",")
+		}
+		refused = strings.TrimPrefix(refused+","+access, ",")
 	}
-	if refused != 0 {
+	if refused != "" {
 		return 0, &errs.Error{Code: errs.System, Errno: unix.EPERM, Op: "mount_setattr", Args: t.name,
-			Detail: "the source's flag is locked by its user namespace and cannot be cleared here: " + option.AttrNames(refused)}
+			Detail: "the source's flag is locked by its user namespace and cannot be cleared here: " + refused}
 	}
 	return locked, nil
 }
