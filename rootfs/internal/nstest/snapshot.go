@@ -156,6 +156,9 @@ func Descriptors() (map[int]string, error) {
 		}
 		buf := make([]byte, unix.PathMax)
 		n, err := unix.Readlinkat(int(dir.Fd()), name, buf)
+		if err == unix.ENOENT { // closed since the directory was read
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -99,6 +99,31 @@ func protections(least int) string {
 	return ""
 }
 
+// elsewhere: a read-only path covers itself. The names of what is mounted and of what it is mounted on are read one after
+// the other while the attacker swaps them: they are equal most of the time where the two are one directory, and almost
+// never where they are not.
+func elsewhere() string {
+	equal, last := 0, e2e.Mount{}
+	const looks = 15
+	for range looks {
+		list, err := mountsOf(func(m e2e.Mount) bool {
+			return strings.HasPrefix(m.Point, "/volume/") && filepath.Base(m.Root) == "ro"
+		})
+		if err != nil {
+			return err.Error()
+		}
+		if len(list) == 0 || strings.HasSuffix(list[0].Root, list[0].Point) {
+			equal++
+		} else {
+			last = list[0]
+		}
+	}
+	if equal < looks/2 {
+		return fmt.Sprintf("a read-only path covers another: %+v", last)
+	}
+	return ""
+}
+
 func mountsOf(want func(e2e.Mount) bool) (list []e2e.Mount, err error) {
 	all, err := nstest.Mounts()
 	for _, m := range all {

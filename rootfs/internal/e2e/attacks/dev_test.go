@@ -48,7 +48,10 @@ func maskThroughNull(t *testing.T, p path) {
 		x.masks(name, x.withProc())
 		// And with a /dev whose null is bound from the trap: the config's own doing, but no reason to mask with it.
 		if strings.HasPrefix(name, "regular") || strings.HasPrefix(name, "/dev/zero") {
-			c := withDev(x.config()).AddMount("/dev/null", "bind", x.rootfs+"/dev/null", "bind")
+			if err := os.Rename(x.rootfs+"/dev/null", x.volume+"/null"); err != nil {
+				t.Fatal(err)
+			}
+			c := withDev(x.config()).AddMount("/dev/null", "bind", x.volume+"/null", "bind")
 			x.masks(name+" bound over a good one", c)
 		}
 	}
@@ -72,7 +75,14 @@ func (x *trap) masks(what string, c nstest.Config) {
 	x.mkdir(x.rootfs + "/secrets")
 	x.file(x.rootfs+"/secrets/one", "secret")
 	c.Object("linux")["maskedPaths"] = []any{"/secret", "/secrets", "/not-there"}
-	r, err := x.run(c, e2e.Request{Look: []string{"/secret", "/secrets/one", "/secrets"}, Write: []string{"/secrets"}})
+	// Standard input is no null device: the streams are not to refuse the trap before masking meets it.
+	in, err := os.Open(x.outside + "/sentinel")
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	defer in.Close()
+	r, err := x.runIn(nstest.Spec{Namespaces: nstest.Container, Stdio: [3]*os.File{in}}, c,
+		e2e.Request{Look: []string{"/secret", "/secrets/one", "/secrets"}, Write: []string{"/secrets"}})
 	if text, readErr := os.ReadFile(x.rootfs + "/secret"); readErr != nil || string(text) != "secret" {
 		x.t.Errorf("ATTACK WON: %s: the masked file was changed: %q, %v", what, text, readErr)
 	}

@@ -90,42 +90,46 @@ func (x *trap) consoleHolds(way string, r e2e.Result, err error) {
 	}
 }
 
-func linkAtDev(t *testing.T, p path) { x := newTrap(t, p); x.atDev(x.config()) }
+func linkAtDev(t *testing.T, p path) { atDev(t, p, func(c nstest.Config) nstest.Config { return c }) }
+
 func linkAtDevWithPts(t *testing.T, p path) {
-	x := newTrap(t, p)
-	x.atDev(x.config().AddMount("/dev/pts", "devpts", "devpts", "newinstance", "ptmxmode=0666"))
+	atDev(t, p, func(c nstest.Config) nstest.Config {
+		return c.AddMount("/dev/pts", "devpts", "devpts", "newinstance", "ptmxmode=0666")
+	})
 }
 
 // atDev: no mount at /dev, which is a symlink to a directory of the host. The check is that of every trap: nothing outside
 // is deleted or made.
-func (x *trap) atDev(c nstest.Config) {
+func atDev(t *testing.T, p path, with func(nstest.Config) nstest.Config) {
 	for _, way := range ways {
 		for _, place := range []string{"", "/pts"} { // with files that would be in the way there, and without
+			x := newTrap(t, p)
 			x.link(x.to(way, place), x.rootfs+"/dev")
-			if _, err := x.run(c, e2e.Request{}); err != nil {
-				x.t.Logf("%s%s: refused: %v", way, place, err)
+			if _, err := x.run(with(x.withProc()), e2e.Request{}); err != nil {
+				t.Logf("%s%s: refused: %v", way, place, err)
 			}
-			x.intact()
 		}
 	}
 }
 
 func linkAboveTarget(t *testing.T, p path) {
 	for _, way := range ways {
-		x := newTrap(t, p)
-		x.link(x.to(way, ""), x.rootfs+"/above")
-		x.mkdir(x.rootfs + "/deep/er")
-		x.link("../../above/dir", x.rootfs+"/deep/er/link")
-		x.file(x.volume+"/f", "volume")
-		c := x.config().
-			AddMount("/above/dir", "tmpfs", "tmpfs").
-			AddMount("/above/made/more", "tmpfs", "tmpfs").
-			AddMount("/above/sentinel", "bind", x.volume+"/f", "bind").
-			AddMount("/deep/er/link/below", "bind", x.volume, "rbind")
-		if _, err := x.run(c, e2e.Request{}); err != nil {
-			t.Logf("%s: refused: %v", way, err)
+		for _, target := range []string{"/above/dir", "/above/made", "/above/made/more", "/above/sentinel", "/deep/er/link/below"} {
+			x := newTrap(t, p)
+			x.link(x.to(way, ""), x.rootfs+"/above")
+			x.mkdir(x.rootfs + "/deep/er")
+			x.link("../../above/dir", x.rootfs+"/deep/er/link")
+			x.file(x.volume+"/f", "volume")
+			c := x.withProc()
+			if target == "/above/sentinel" {
+				c.AddMount(target, "bind", x.volume+"/f", "bind")
+			} else {
+				c.AddMount(target, "tmpfs", "tmpfs")
+			}
+			if _, err := x.run(c, e2e.Request{}); err != nil {
+				t.Logf("%s, %s: refused: %v", way, target, err)
+			}
 		}
-		x.intact()
 	}
 }
 

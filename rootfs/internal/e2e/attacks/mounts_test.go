@@ -22,7 +22,7 @@ var descriptorThen = nstest.Define("attacks.descriptor", func(in e2e.Request) (e
 	if err != nil {
 		return e2e.Result{}, err
 	}
-	in.Sources, in.Between = map[int]int{0: fd}, ""
+	in.Sources, in.Between = map[int]int{1: fd}, ""
 	return e2e.SetUp(in)
 })
 
@@ -32,7 +32,7 @@ func descriptorThenPath(t *testing.T, p path) {
 	x.mkdir(x.volume + "/two")
 	x.file(x.volume+"/one/which", "one")
 	x.file(x.volume+"/two/which", "two")
-	c := x.config().
+	c := x.withProc().
 		AddMount("/one", "bind", "/not/reachable/for/the/child", "bind").
 		AddMount("/two", "bind", x.volume+"/two", "bind").
 		AddMount("/three", "tmpfs", "tmpfs")
