@@ -54,6 +54,10 @@ func (c *checker) mount(s *plan.Mount) {
 		}
 	}
 	c.attributes(s, m)
+	if c.everywhere != 0 {
+		c.propagationOf([]uint64{c.everywhere}, m)
+		return
+	}
 	c.propagationOf(s.Propagation, m)
 }
 

@@ -48,6 +48,12 @@ func Run(p *plan.Plan) (*Report, error) {
 			c.readonly[r.Path] = true
 		}
 	}
+	for _, s := range p.Prepare {
+		// It reaches every mount that was made before it.
+		if all, ok := s.(*plan.Propagation); ok && all.Flags&unix.MS_REC != 0 && all.Path == "/" {
+			c.everywhere = all.Flags
+		}
+	}
 	for i, s := range p.Prepare {
 		c.index = i
 		c.step(s)
@@ -66,6 +72,8 @@ type checker struct {
 	mounts map[int]*mountinfo.Info
 	// readonly are the targets that become read-only in finalize.
 	readonly map[string]bool
+	// everywhere is what the root's recursive propagation gave to all mounts, or 0.
+	everywhere uint64
 	// covered tells for each step whether a later one lies over its target.
 	covered map[int]bool
 	index   int
