@@ -10,7 +10,7 @@ OBJCOPY ?= objcopy
 
 LIB_OBJECTS = $(patsubst capi/lib/%.c,$(CAPI)/lib/%.o,$(wildcard capi/lib/*.c))
 START_OBJECTS = $(patsubst capi/start/%.c,$(CAPI)/start/%.o,$(wildcard capi/start/*.c))
-HELPER_OBJECTS = $(CAPI)/helper/main.o $(CAPI)/lib/engine.o $(CAPI)/lib/error.o
+HELPER_OBJECTS = $(CAPI)/helper/main.o $(CAPI)/lib/engine.o $(CAPI)/lib/loader.o $(CAPI)/lib/error.o
 
 ENGINE_GO := $(shell find rootfs capi/engine -name '*.go' ! -name '*_test.go' ! -path '*/testdata/*' | LC_ALL=C sort)
 ENGINE_C := $(sort $(wildcard capi/*.h capi/*.map capi/*.sh capi/*/*.c capi/*/*.h) include/rootfs.h)
@@ -25,9 +25,10 @@ $(CAPI)/lib/%.o: capi/lib/%.c $(CAPI_HEADERS)
 	@mkdir -p $(@D)
 	$(CC) $(CAPI_FLAGS) -c -o $@ $<
 
+# Without the fortified names of functions, which only glibc has: the engine's imports are those of any libc.
 $(CAPI)/start/%.o: capi/start/%.c $(CAPI_HEADERS)
 	@mkdir -p $(@D)
-	$(CC) $(CAPI_FLAGS) -c -o $@ $<
+	$(CC) $(CAPI_FLAGS) -U_FORTIFY_SOURCE -c -o $@ $<
 
 $(CAPI)/helper/%.o: capi/helper/%.c $(CAPI_HEADERS)
 	@mkdir -p $(@D)
@@ -51,23 +52,30 @@ $(CAPI)/overlay/overlay.json: capi/overlay.sh
 
 $(CAPI)/engine.a: $(ENGINE_GO) $(ENGINE_C) go.mod go.sum $(CAPI)/overlay/overlay.json
 	CC="$(CC)" CGO_CFLAGS="-O2 -ffile-prefix-map=$(CURDIR)=." $(GO_BUILD) -overlay $(CAPI)/overlay/overlay.json -buildmode=c-archive \
-		-ldflags '$(GO_LDFLAGS)' -o $@.new ./capi/engine
+		-tags osusergo -ldflags '$(GO_LDFLAGS)' -o $@.new ./capi/engine
 	$(OBJCOPY) --rename-section .init_array=rootfs_go_entry $@.new $@
 	@rm -f $@.new $(CAPI)/engine.h $(CAPI)/engine.a.h
 
+# Mapped by capi/lib/loader.c and not by the dynamic linker: no start files (they are constructors), the entry as the
+# file's entry point, and no import that the loader's table has not.
+ENGINE_LINK = -shared -nostartfiles $(LD_FLAGS) -Wl,-soname,librootfs-engine.so -Wl,-e,rootfs_engine -Wl,-z,defs \
+	-Wl,--version-script=capi/engine.map -Wl,--wrap=pthread_create,--wrap=pthread_attr_getstacksize
+CHECK_IMPORTS = for name in $$(nm -D --undefined-only $@ | awk '$$1 == "U" { sub(/@.*/, "", $$2); print $$2 }'); do \
+	grep -q -e "IMPORT($$name)" -e "\"$$name\"" capi/lib/loader.c || { echo "capi/lib/loader.c lacks $$name" >&2; exit 1; }; done
+
 $(BUILD)/lib/librootfs/librootfs-engine.so: $(START_OBJECTS) $(CAPI)/engine.a capi/engine.map
 	@mkdir -p $(@D)
-	$(CC) -shared $(CFLAGS) -o $@ $(START_OBJECTS) $(CAPI)/engine.a $(LD_FLAGS) -Wl,-soname,librootfs-engine.so -Wl,-z,nodelete \
-		-Wl,-z,defs -Wl,--version-script=capi/engine.map -Wl,--wrap=pthread_create,--wrap=pthread_attr_getstacksize
+	$(CC) $(CFLAGS) -o $@ $(START_OBJECTS) $(CAPI)/engine.a $(ENGINE_LINK)
+	@$(CHECK_IMPORTS)
 
 # The same engine with defects to be asked for (capi/engine/fault_on.go), for tests/host. Never installed.
 $(CAPI)/fault/librootfs/librootfs-engine.so: $(START_OBJECTS) $(CAPI)/engine.a capi/engine.map
 	@mkdir -p $(@D)
 	CC="$(CC)" CGO_CFLAGS="-O2 -ffile-prefix-map=$(CURDIR)=." $(GO_BUILD) -overlay $(CAPI)/overlay/overlay.json -buildmode=c-archive \
-		-tags rootfs_fault -ldflags '$(GO_LDFLAGS)' -o $(CAPI)/fault/engine.a.new ./capi/engine
+		-tags osusergo,rootfs_fault -ldflags '$(GO_LDFLAGS)' -o $(CAPI)/fault/engine.a.new ./capi/engine
 	$(OBJCOPY) --rename-section .init_array=rootfs_go_entry $(CAPI)/fault/engine.a.new $(CAPI)/fault/engine.a
-	$(CC) -shared $(CFLAGS) -o $@ $(START_OBJECTS) $(CAPI)/fault/engine.a $(LD_FLAGS) -Wl,-soname,librootfs-engine.so -Wl,-z,nodelete \
-		-Wl,-z,defs -Wl,--version-script=capi/engine.map -Wl,--wrap=pthread_create,--wrap=pthread_attr_getstacksize
+	$(CC) $(CFLAGS) -o $@ $(START_OBJECTS) $(CAPI)/fault/engine.a $(ENGINE_LINK)
+	@$(CHECK_IMPORTS)
 
 .PHONY: capi-fault
 capi-fault: $(CAPI)/fault/librootfs/librootfs-engine.so lib

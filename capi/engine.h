@@ -5,6 +5,8 @@
 #ifndef ROOTFS_ENGINE_H
 #define ROOTFS_ENGINE_H
 
+#include <signal.h>
+
 #include "rootfs.h"
 
 /* Which call a struct engine_call is for. */
@@ -27,6 +29,9 @@ struct engine_call {
 	int32_t master;                 /* result of ENGINE_CONSOLE */
 	/* Set by engine_run: calls on_mounts_ready with the signal state that is the host's, and keeps what it returned. */
 	int (*ready)(struct engine_call *call);
+	/* The alternate signal stack that the runtime gave this thread on its first call and expects on each later one: kept
+	 * per thread by the caller, zero at first. */
+	stack_t *go_stack;
 	int32_t ready_result;
 	char *text;                     /* result of VERIFY, PLAN, FEATURES: from malloc, NUL-terminated */
 	struct rootfs_source *sources;  /* result of OPEN_SOURCES: room for sources_room, from the caller */
@@ -41,13 +46,15 @@ int engine_start(struct rootfs_error *error);
 /* Does one call on this thread. 0, or the code that is also in call->error. */
 int engine_run(struct engine_call *call);
 
-/* What librootfs.so looks up in the engine: one symbol, so one place where the two meet. */
+/* What librootfs.so finds in the engine, as the entry point of the file: one place where the two meet. */
 struct engine_entry {
 	char build[65]; /* the hash of the sources in hexadecimal, the same in all three files */
 	int (*start)(struct rootfs_error *error);
 	int (*run)(struct engine_call *call);
 };
-#define ENGINE_SYMBOL "rootfs_engine"
+
+/* The name of the engine's threads, as in /proc/PID/task/TID/comm. */
+#define ENGINE_THREAD "librootfs"
 
 /* The ELF note that carries the build id, so that a file can be judged before any of its code is loaded. */
 #define ENGINE_NOTE_NAME "librootfs-engine"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Two places in Go's own sources work against a library in a host's init child, and no setting turns them off. This
+# Three places in Go's own sources work against a library in a host's init child, and no setting turns them off. This
 # writes copies without them into $1 and an overlay (go build -overlay) that names them; it fails where the sources do not
 # look as expected, so that a newer Go is looked at before it is used.
 set -eu
@@ -25,6 +25,9 @@ comma=
 	printf '{\n\t"Replace": {\n'
 	# Package syscall raises the soft RLIMIT_NOFILE when it is initialised, and an execve by C would hand that on.
 	patch syscall/rlimit.go '^func init() {$' 's/^func init() {$/func unusedRaise() {/'
+	# Even with containermaxprocs=0 the runtime looks for its CPU limit, and throws it away: it reads the host's whole mount
+	# table for that, twentieth part of the start on a small host and milliseconds on one with many mounts.
+	patch runtime/cgroup_linux.go '^func defaultGOMAXPROCSInit() {$' 's/^\tc, err := cgroup.OpenCPU/\treturn\n&/'
 	# The runtime opens a file without O_CLOEXEC (0x80000): another thread of the host may exec just then.
 	patch runtime/os_linux.go 'open(&sysTHPSizePath\[0\], 0 ' 's/open(&sysTHPSizePath\[0\], 0 /open(\&sysTHPSizePath[0], 0x80000 /'
 	printf '\n\t}\n}\n'

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Loads the engine: judges the file by its build note before any of its code is mapped, then opens it. */
+ * Finds out whether a file is the engine of this build before any of its code is mapped, and whether this process may have a
+ * Go runtime at all. */
 #define _GNU_SOURCE
-#include <dlfcn.h>
+#include <dirent.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/auxv.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "build.h"
@@ -65,65 +69,97 @@ static int file_build(int fd, char build[sizeof ROOTFS_BUILD])
 	return 0;
 }
 
-static int check_build(const char *path, struct rootfs_error *error)
+/* The engine at path, opened and found to be of this build, or -1. */
+static int open_checked(const char *path, struct rootfs_error *error)
 {
 	char build[sizeof ROOTFS_BUILD];
-	int fd = open(path, O_RDONLY | O_CLOEXEC), found;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-	if (fd < 0)
-		return fail(error, ROOTFS_ERR_ENGINE, errno, "open", "the engine is not at %s, beside librootfs.so, and is looked for "
-			    "nowhere else: %s", path, strerror(errno));
-	found = file_build(fd, build);
+	if (fd < 0) {
+		fail(error, ROOTFS_ERR_ENGINE, errno, "open", "the engine is not at %s, beside librootfs.so, and is looked for nowhere else: %s",
+		     path, strerror(errno));
+		return -1;
+	}
+	if (!file_build(fd, build))
+		fail(error, ROOTFS_ERR_ENGINE, 0, "engine", "%s is no engine of librootfs", path);
+	else if (strcmp(build, ROOTFS_BUILD))
+		fail(error, ROOTFS_ERR_ENGINE, 0, "engine", "%s is of another build (%.12s...) than librootfs.so (%.12s...): install both "
+		     "together, and restart a host that was running meanwhile", path, build, ROOTFS_BUILD);
+	else
+		return fd;
 	close(fd);
-	if (!found)
-		return fail(error, ROOTFS_ERR_ENGINE, 0, "engine", "%s is no engine of librootfs", path);
-	if (strcmp(build, ROOTFS_BUILD))
-		return fail(error, ROOTFS_ERR_ENGINE, 0, "engine", "%s is of another build (%.12s...) than librootfs.so (%.12s...): install "
-			    "both together, and restart a host that was running meanwhile", path, build, ROOTFS_BUILD);
-	return 0;
+	return -1;
 }
 
-/* A Go program, or another Go library: two Go runtimes in one process take each other's signals. The linker of Go leaves
- * a note in all that it makes. */
-static int find_go(struct dl_phdr_info *info, size_t size, void *found)
+/* Whether this process has threads of an engine, which another copy of this library must have started. */
+static int second_copy(void)
 {
-	(void)size;
-	for (int i = 0; i < info->dlpi_phnum; i++) {
-		const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
-		const char *notes = (const char *)(info->dlpi_addr + segment->p_vaddr);
-		size_t text;
+	static const char name[] = ENGINE_THREAD "\n";
+	struct dirent *entry;
+	struct stat st;
+	int found = 0;
+	DIR *tasks;
 
-		if (segment->p_type == PT_NOTE && (find_note(notes, segment->p_memsz, "Go", 4, &text) ||
-		    find_note(notes, segment->p_memsz, ENGINE_NOTE_NAME, ENGINE_NOTE_TYPE, &text))) {
-			*(const char **)found = info->dlpi_name && *info->dlpi_name ? info->dlpi_name : "the program itself";
-			return 1;
-		}
+	/* One link for each thread: most processes that set up a root have just the one. */
+	if (stat("/proc/self/task", &st) || st.st_nlink <= 3 || !(tasks = opendir("/proc/self/task")))
+		return 0;
+	while (!found && (entry = readdir(tasks))) {
+		char path[64], comm[sizeof name] = "";
+		int fd;
+
+		snprintf(path, sizeof path, "%.20s/comm", entry->d_name);
+		fd = openat(dirfd(tasks), path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		found = read(fd, comm, sizeof comm - 1) == sizeof name - 1 && !strcmp(comm, name);
+		close(fd);
 	}
-	return 0;
+	closedir(tasks);
+	return found;
+}
+
+/* Two Go runtimes in one process take each other's signals: a host that is a Go program, another Go library, a second
+ * copy of this one. Told without the dynamic linker's list, whose lock a fork may have left held. */
+static const char *other_go(void)
+{
+	const ElfW(Phdr) *segments = (const ElfW(Phdr) *)getauxval(AT_PHDR);
+	size_t count = getauxval(AT_PHNUM), text;
+	uintptr_t base = (uintptr_t)segments;
+	struct sigaction urg, pipe, fpe;
+	const int flags = SA_ONSTACK | SA_SIGINFO | SA_RESTART;
+
+	/* The linker of Go leaves a note in each program. */
+	for (size_t i = 0; i < count; i++)
+		if (segments[i].p_type == PT_PHDR)
+			base -= segments[i].p_vaddr;
+	for (size_t i = 0; i < count; i++)
+		if (segments[i].p_type == PT_NOTE && base != (uintptr_t)segments &&
+		    find_note((const char *)base + segments[i].p_vaddr, segments[i].p_memsz, "Go", 4, &text))
+			return "the program itself is written in Go";
+	/* A runtime that is up has one handler for signals that nobody else treats alike, with flags that it always sets. */
+	if (!sigaction(SIGURG, NULL, &urg) && !sigaction(SIGPIPE, NULL, &pipe) && !sigaction(SIGFPE, NULL, &fpe) &&
+	    urg.sa_handler != SIG_DFL && urg.sa_handler != SIG_IGN && urg.sa_sigaction == pipe.sa_sigaction &&
+	    urg.sa_sigaction == fpe.sa_sigaction && (urg.sa_flags & flags) == flags && (fpe.sa_flags & flags) == flags)
+		return "a Go library has been loaded";
+	return second_copy() ? "another copy of librootfs.so has started its engine" : NULL;
 }
 
 int engine_open(const char *path, const struct engine_entry **entry, struct rootfs_error *error)
 {
-	const char *go = NULL;
-	void *handle;
-	int code;
+	const char *other;
+	int fd, code;
 
 	if (!*entry) {
-		code = check_build(path, error);
+		fd = open_checked(path, error);
+		if (fd < 0)
+			return ROOTFS_ERR_ENGINE;
+		other = other_go();
+		code = other ? fail(error, ROOTFS_ERR_ENGINE, 0, "engine", "this process has a Go runtime already (%s), and a second one is not "
+				    "safe: a host written in Go imports the package github.com/librootfs/librootfs/rootfs instead", other) :
+			       loader_map(fd, path, entry, error);
+		close(fd);
 		if (code)
 			return code;
-		if (dl_iterate_phdr(find_go, &go))
-			return fail(error, ROOTFS_ERR_ENGINE, 0, "engine", "this process has a Go runtime already (%s), and a second one is not "
-				    "safe: a host written in Go imports the package github.com/librootfs/librootfs/rootfs instead", go);
-		/* Never unloaded: a Go runtime cannot be. */
-		handle = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-		if (!handle)
-			return fail(error, ROOTFS_ERR_ENGINE, 0, "dlopen", "cannot load the engine: %s", dlerror());
-		*entry = dlsym(handle, ENGINE_SYMBOL);
-		if (!*entry || strcmp((*entry)->build, ROOTFS_BUILD)) {
-			*entry = NULL;
-			return fail(error, ROOTFS_ERR_ENGINE, 0, "engine", "%s was exchanged while it was loaded", path);
-		}
 	}
 	return (*entry)->start(error);
 }

@@ -24,6 +24,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic pid_t holder;            /* thread that is inside the engine */
 static const struct engine_entry *entry;
 static int started;
+static _Thread_local stack_t go_stack; /* engine.h */
 
 static int forked(struct rootfs_error *error)
 {
@@ -132,8 +133,10 @@ int process_run(struct engine_call *call)
 	if (code)
 		return code;
 	code = load(&call->error);
-	if (!code)
+	if (!code) {
+		call->go_stack = &go_stack;
 		code = entry->run(call);
+	}
 	leave();
 	return code;
 }

@@ -3,6 +3,7 @@
  * Structs that grow: a caller that was built with an older header gives a shorter one, whose missing members are zero; one
  * that was built with a newer header gives a longer one, which is taken if what this library does not know is zero, and
  * refused otherwise, since ignoring it would leave out what was asked for. */
+#define _GNU_SOURCE
 #include <stddef.h>
 #include <string.h>
 

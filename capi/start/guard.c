@@ -36,10 +36,8 @@ static struct {
 	unsigned char touched[SIGNALS + 1];
 	sigset_t mask;
 	stack_t stack;
+	stack_t *go_stack; /* this thread's, in thread-local storage of librootfs.so */
 } stay;
-
-/* The alternate stack that the runtime gave this thread on its first stay: it expects it on each later one. */
-static _Thread_local stack_t go_stack = { .ss_flags = SS_DISABLE };
 
 static long sigaction_raw(int sig, const struct action *set, struct action *old)
 {
@@ -107,7 +105,7 @@ void guard_end_start(void)
 	}
 }
 
-void guard_enter(void)
+void guard_enter(stack_t *go_stack)
 {
 	sigset_t open;
 
@@ -123,9 +121,10 @@ void guard_enter(void)
 			exchange(sig, &now);
 		}
 	}
+	stay.go_stack = go_stack;
 	sigaltstack(NULL, &stay.stack);
-	if ((stay.stack.ss_flags & SS_DISABLE) && !(go_stack.ss_flags & SS_DISABLE))
-		sigaltstack(&go_stack, NULL);
+	if ((stay.stack.ss_flags & SS_DISABLE) && go_stack->ss_sp)
+		sigaltstack(go_stack, NULL);
 	sigemptyset(&open);
 	sigaddset(&open, SIGSEGV);
 	sigaddset(&open, SIGBUS);
@@ -138,7 +137,7 @@ void guard_leave(void)
 	/* First the mask, so that a handler of the host's that was waiting runs while its stack is still there. */
 	mask_raw(SIG_SETMASK, &stay.mask, NULL);
 	if (stay.stack.ss_flags & SS_DISABLE) {
-		sigaltstack(NULL, &go_stack);
+		sigaltstack(NULL, stay.go_stack);
 		sigaltstack(&stay.stack, NULL);
 	}
 	for (int sig = 1; sig <= SIGNALS; sig++)

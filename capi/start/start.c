@@ -122,7 +122,7 @@ static int ready(struct engine_call *call)
 {
 	guard_leave();
 	call->ready_result = call->request.on_mounts_ready(call->request.user);
-	guard_enter();
+	guard_enter(call->go_stack);
 	return call->ready_result;
 }
 
@@ -136,7 +136,7 @@ int engine_run(struct engine_call *call)
 				  "after the engine was started, whose threads would stay behind in the host's root: enter the "
 				  "namespaces before the first call");
 	call->ready = ready;
-	guard_enter();
+	guard_enter(call->go_stack);
 	code = rootfs_go_call(call);
 	guard_leave();
 	return code;

@@ -4,6 +4,8 @@
 #ifndef ROOTFS_START_H
 #define ROOTFS_START_H
 
+#include <signal.h>
+
 #include "engine.h"
 
 /* Fills an error: message is printf's. Returns code. */
@@ -14,10 +16,10 @@ int start_fail(struct rootfs_error *error, int code, int errnum, const char *ope
 int pool_make(struct rootfs_error *error);
 
 /* guard.c: what belongs to the host around a stay in Go. */
-void guard_begin_start(void); /* before the runtime installs its signal handlers, */
-void guard_end_start(void);   /* after: remembers them, and puts the host's back */
-void guard_enter(void);       /* the runtime's signal state for this thread */
-void guard_leave(void);       /* the host's again */
+void guard_begin_start(void);        /* before the runtime installs its signal handlers, */
+void guard_end_start(void);          /* after: remembers them, and puts the host's back */
+void guard_enter(stack_t *go_stack); /* the runtime's signal state for this thread */
+void guard_leave(void);              /* the host's again */
 
 /* pool.c: whether this thread and the runtime's still share root and working directory. */
 int pool_shares_fs(void);

@@ -40,6 +40,8 @@ static void becomes_error(const char *kind, const char *text)
 	struct rootfs_request request;
 	prepare_fn *prepare = call("rootfs_prepare");
 
+	need_root();
+	own_mounts();
 	fault(&request, kind);
 	CHECK(prepare(&request, &error), "no error");
 	snapshot_take(&before);
@@ -51,9 +53,7 @@ static void becomes_error(const char *kind, const char *text)
 	}
 	snapshot_take(&after);
 	snapshot_same(&before, &after, "");
-	need_root();
 	small_request(&request);
-	own_mounts();
 	WORKS(prepare(&request, &error));
 }
 

@@ -88,7 +88,7 @@ static void loaded_twice(void)
 	copy_libraries("second", second, sizeof second);
 	WORKS(start_of(open_library(first, RTLD_LOCAL))(&error));
 	REFUSED(start_of(open_library(second, RTLD_LOCAL))(&error), ROOTFS_ERR_ENGINE, "has a Go runtime already");
-	CHECK(strstr(error.message, "first/librootfs/librootfs-engine.so"), "%s", error.message);
+	CHECK(strstr(error.message, "another copy"), "%s", error.message);
 }
 
 static void other_go_library(void)
@@ -101,7 +101,6 @@ static void other_go_library(void)
 	small_request(&request);
 	open_library(other, RTLD_LOCAL);
 	REFUSED(rootfs_start(&error), ROOTFS_ERR_ENGINE, "imports the package");
-	CHECK(strstr(error.message, other), "%s", error.message);
 	WORKS(rootfs_validate(&request, &error)); /* the helper is another process */
 }
 
