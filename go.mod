@@ -15,3 +15,6 @@ require (
 	cyphar.com/go-pathrs v0.2.5 // indirect
 	golang.org/x/text v0.14.0 // indirect
 )
+
+// What the build makes, Go files among it.
+ignore ./build
