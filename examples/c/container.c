@@ -65,13 +65,9 @@ int container_make(struct container *c, struct rootfs_error *err)
 	if (c->dir < 0)
 		return fail_errno(err, "open", "state directory");
 
-	char text[64];
 	struct timespec now;
-	struct tm tm;
 	clock_gettime(CLOCK_REALTIME, &now);
-	gmtime_r(&now.tv_sec, &tm);
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-	c->created = format_text("%s.%09ldZ", text, now.tv_nsec);
+	c->created = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 	return 0;
 }
 
@@ -106,7 +102,7 @@ int container_save(struct container *c, struct rootfs_error *err)
 {
 	c->start_time = process_start_time(c->pid, NULL);
 	struct json_object *state = state_object(c, NULL);
-	json_object_object_add(state, "created", json_object_new_string(c->created));
+	json_object_object_add(state, "created", json_object_new_uint64(c->created));
 	json_object_object_add(state, "startTime", json_object_new_uint64(c->start_time));
 	json_object_object_add(state, "owner", json_object_new_int64(geteuid()));
 	if (c->cgroup != NULL)
@@ -141,16 +137,15 @@ int container_open(struct container *c, struct rootfs_error *err)
 	free(text);
 	int64_t pid = 0;
 	uint64_t start_time = 0;
-	const char *bundle = "", *created = "", *cgroup = NULL;
+	const char *bundle = "", *cgroup = NULL;
 	if (root.value == NULL || node_int(&root, "pid", 1, INT32_MAX, &pid, err) < 0 ||
 	    node_u64(&root, "startTime", &start_time, err) < 0 || node_string(&root, "bundle", &bundle, err) < 0 ||
-	    node_string(&root, "created", &created, err) < 0 || node_string(&root, "cgroup", &cgroup, err) < 0 ||
+	    node_u64(&root, "created", &c->created, err) < 0 || node_string(&root, "cgroup", &cgroup, err) < 0 ||
 	    node_get(&root, "annotations", json_type_object, &c->config.annotations, err) < 0)
 		return -1;
 	c->pid = (pid_t)pid;
 	c->start_time = start_time;
 	c->bundle = strdup(bundle);
-	c->created = strdup(created);
 	c->cgroup = cgroup != NULL ? strdup(cgroup) : NULL;
 	c->config.annotations.parent = NULL; /* the document ends here */
 	c->config.has_annotations = c->config.annotations.value != NULL;
@@ -166,11 +161,17 @@ int container_load_config(struct container *c, struct rootfs_error *err)
 
 void container_remove(struct container *c)
 {
-	static const char *const names[] = {"state.json", "state.json.new", "config.json", "start"};
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-		unlinkat(c->dir, names[i], 0);
+	static const char *const usual[] = {"state.json", "config.json"}, *const rest[] = {"state.json.new", "start"};
 	char *path = format_text("%s/%s", c->options->root, c->id);
-	if (rmdir(path) < 0 && errno != ENOENT)
+	for (size_t i = 0; i < 2; i++)
+		unlinkat(c->dir, usual[i], 0);
+	int result = rmdir(path);
+	if (result < 0 && errno == ENOTEMPTY) { /* it was never started */
+		for (size_t i = 0; i < 2; i++)
+			unlinkat(c->dir, rest[i], 0);
+		result = rmdir(path);
+	}
+	if (result < 0 && errno != ENOENT)
 		log_warn("rmdir %s: %s", path, strerror(errno));
 	free(path);
 }

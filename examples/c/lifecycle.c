@@ -14,6 +14,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 static int report(const struct rootfs_error *err)
@@ -177,9 +178,15 @@ int command_delete(const struct options *o, int argc, char **argv)
 
 static void print_row(const struct container *c, enum status status, struct json_object *list, const char *owner)
 {
+	char created[64];
+	struct tm tm;
+	time_t seconds = (time_t)(c->created / 1000000000);
+	gmtime_r(&seconds, &tm);
+	size_t n = strftime(created, sizeof(created), "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(created + n, sizeof(created) - n, ".%09uZ", (unsigned)(c->created % 1000000000));
 	if (list == NULL) {
 		printf("%-24s %-8d %-8s %-40s %s\n", c->id, status == STATUS_STOPPED ? 0 : (int)c->pid, status_names[status],
-		       c->bundle, c->created);
+		       c->bundle, created);
 		return;
 	}
 	struct rootfs_error ignored = ROOTFS_ERROR_INIT;
@@ -188,7 +195,7 @@ static void print_row(const struct container *c, enum status status, struct json
 	free(text);
 	if (row == NULL)
 		return;
-	json_object_object_add(row, "created", json_object_new_string(c->created));
+	json_object_object_add(row, "created", json_object_new_string(created));
 	json_object_object_add(row, "owner", json_object_new_string(owner));
 	json_object_array_add(list, row);
 }

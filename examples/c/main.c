@@ -15,21 +15,22 @@ static const struct command {
 	const char *name;
 	int (*run)(const struct options *, int, char **);
 	const char *help;
+	bool enters; /* has a process in a container that was minictr before */
 } commands[] = {
-	{"create", command_create, "set up a container, up to the point where its program would run"},
-	{"start", command_start, "run the program of a created container"},
-	{"run", command_run, "create, start, wait, delete"},
-	{"exec", command_exec, "run one more process in a container"},
-	{"state", command_state, "the OCI state of a container, as JSON"},
-	{"kill", command_kill, "send a signal to a container"},
-	{"delete", command_delete, "remove a container that has stopped"},
-	{"pause", command_pause, "stop all processes of a container where they are"},
-	{"resume", command_resume, "let them go on"},
-	{"update", command_update, "change the limits of a container"},
-	{"list", command_list, "the containers below --root"},
-	{"ps", command_ps, "the processes of a container"},
-	{"spec", command_spec, "write a config.json to begin with"},
-	{"features", command_features, "what this runtime can do here, as JSON"},
+	{"create", command_create, "set up a container, up to the point where its program would run", true},
+	{"start", command_start, "run the program of a created container", false},
+	{"run", command_run, "create, start, wait, delete", true},
+	{"exec", command_exec, "run one more process in a container", true},
+	{"state", command_state, "the OCI state of a container, as JSON", false},
+	{"kill", command_kill, "send a signal to a container", false},
+	{"delete", command_delete, "remove a container that has stopped", false},
+	{"pause", command_pause, "stop all processes of a container where they are", false},
+	{"resume", command_resume, "let them go on", false},
+	{"update", command_update, "change the limits of a container", false},
+	{"list", command_list, "the containers below --root", false},
+	{"ps", command_ps, "the processes of a container", false},
+	{"spec", command_spec, "write a config.json to begin with", false},
+	{"features", command_features, "what this runtime can do here, as JSON", false},
 };
 
 static int help(FILE *out, int status)
@@ -130,6 +131,8 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
 		if (strcmp(commands[i].name, argv[optind]) == 0) {
 			int first = optind;
+			if (commands[i].enters && seal_self(argv, &err) < 0)
+				return fail_usage(&err);
 			optind = 1; /* the command's own options, in its own argv */
 			return commands[i].run(&o, argc - first, argv + first);
 		}

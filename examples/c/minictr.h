@@ -145,7 +145,7 @@ struct container {
 	int dir;                       /* <root>/<id> */
 	pid_t pid;                     /* as the runtime sees it; 0 while there is none */
 	unsigned long long start_time; /* of pid, in clock ticks after boot: tells it from a later process of that number */
-	char *created;                 /* RFC 3339 */
+	uint64_t created;              /* nanoseconds since 1970 */
 	char *cgroup;                  /* path inside each hierarchy, or NULL */
 	struct config config;
 };
@@ -297,6 +297,8 @@ int command_ps(const struct options *o, int argc, char **argv);
 int command_spec(const struct options *o, int argc, char **argv);
 int command_features(const struct options *o, int argc, char **argv);
 
+/* Starts minictr anew from a file that the container cannot write to; returns 0 when that is so already. */
+int seal_self(char **argv, struct rootfs_error *err);
 void keep_descriptors(int preserve); /* all but 0, 1, 2 and `preserve` more are closed by execve */
 int write_pid_file(const char *path, pid_t pid, struct rootfs_error *err);
 int write_text(int dir, const char *path, const char *text, struct rootfs_error *err);

@@ -4,7 +4,10 @@
 MINICTR_SOURCES = $(sort $(wildcard examples/c/*.c))
 MINICTR_HEADERS = $(wildcard examples/c/*.h) include/rootfs.h
 MINICTR_OBJECTS = $(MINICTR_SOURCES:examples/c/%.c=$(BUILD)/minictr/%.o)
-MINICTR_LIBS    = -ljson-c -lseccomp -lcap
+# Their archives where they are installed: a runtime starts for every container, and each shared library costs it a tenth of
+# a millisecond.
+minictr_archive = $(if $(filter /%,$(shell $(CC) -print-file-name=lib$1.a)),-l:lib$1.a,-l$1)
+MINICTR_LIBS   := $(foreach library,json-c seccomp cap,$(call minictr_archive,$(library)))
 
 $(BUILD)/minictr/%.o: examples/c/%.c $(MINICTR_HEADERS)
 	@mkdir -p $(@D)
