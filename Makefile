@@ -102,6 +102,7 @@ test:
 
 lint:
 	tools/setup lint
+	$(MAKE) all
 	tools/lint
 
 bench:
