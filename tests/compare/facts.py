@@ -4,6 +4,7 @@ Numbers that the kernel hands out anew (mount IDs, peer groups, anonymous device
 the parent's mount point, "shared", the mounts that share one superblock.
 """
 
+import stat
 from collections import Counter, defaultdict
 
 
@@ -53,6 +54,15 @@ def mount_facts(mounts):
         values.update({f"super {o}": "set" for o in unescape(fields[dash + 3]).split(",")})
         facts.update({("mount", name, field): value for field, value in values.items()})
         facts["mount", name, "present"] = "yes"
+    return facts
+
+
+def image_facts(rootfs):
+    """What is in the image after the run: mount points and device nodes that the set-up made there."""
+    facts = {}
+    for path in sorted(rootfs.rglob("*")):
+        st = path.lstat()
+        facts["image", f"/{path.relative_to(rootfs)}", "node"] = f"{stat.filemode(st.st_mode)} {st.st_uid}:{st.st_gid} {st.st_rdev}"
     return facts
 
 

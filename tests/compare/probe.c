@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What a container's process sees of its root, as lines of tab-separated fields on standard output. Linked statically, so
- * that it runs in a root that holds nothing else. Usage: probe [PATH...]
+ * that it runs in a root that holds nothing else. Usage: probe [--tree] [PATH...]
  *
  *	mount  <a line of /proc/self/mountinfo>
- *	node   path type major:minor mode uid:gid link      everything below /dev
+ *	node   path type major:minor mode uid:gid link      everything below /dev; with --tree, below /
  *	path   path type major:minor mode uid:gid link read write    each PATH of the command line
  *	cwd    path
  *	umask  octal
@@ -15,11 +15,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
+#include <linux/mount.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 static char type_letter(mode_t mode)
@@ -56,6 +60,15 @@ static void put_node(const char *kind, const char *path, const struct stat *st)
 	       (unsigned)st->st_mode & 07777, st->st_uid, st->st_gid, link);
 }
 
+/* What is in there depends on the moment, not on who set the root up. */
+static int is_api(const char *dir)
+{
+	struct statfs fs;
+
+	return !statfs(dir, &fs) && (fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC || fs.f_type == CGROUP_SUPER_MAGIC ||
+				     fs.f_type == CGROUP2_SUPER_MAGIC);
+}
+
 static void put_tree(const char *dir)
 {
 	struct dirent **names;
@@ -69,11 +82,11 @@ static void put_tree(const char *dir)
 		char path[PATH_MAX];
 		struct stat st;
 
-		snprintf(path, sizeof(path), "%s/%s", dir, names[i]->d_name);
+		snprintf(path, sizeof(path), "%s/%s", dir[1] ? dir : "", names[i]->d_name);
 		if (strcmp(names[i]->d_name, ".") && strcmp(names[i]->d_name, "..") && !lstat(path, &st)) {
 			put_node("node", path, &st);
 			putchar('\n');
-			if (S_ISDIR(st.st_mode))
+			if (S_ISDIR(st.st_mode) && !is_api(path))
 				put_tree(path);
 		}
 		free(names[i]);
@@ -138,18 +151,31 @@ static void put_writing(const char *path, const struct stat *st)
 	}
 }
 
+/* The mount table, from a procfs of our own where we may have one: the config need not mount one, and may cover its files. */
+static FILE *open_table(void)
+{
+	int fs = (int)syscall(SYS_fsopen, "proc", FSOPEN_CLOEXEC), proc, file = -1;
+
+	if (fs >= 0 && !syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0)) {
+		proc = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, 0);
+		file = openat(proc, "self/mountinfo", O_RDONLY | O_CLOEXEC);
+	}
+	return file >= 0 ? fdopen(file, "r") : fopen("/proc/self/mountinfo", "re");
+}
+
 int main(int argc, char **argv)
 {
 	char line[8192], cwd[PATH_MAX];
-	FILE *table = fopen("/proc/self/mountinfo", "re");
+	FILE *table = open_table();
+	int tree = argc > 1 && !strcmp(argv[1], "--tree");
 	mode_t mask;
 
 	while (table && fgets(line, sizeof(line), table))
 		printf("mount\t%s", line);
 	if (table)
 		fclose(table);
-	put_tree("/dev");
-	for (int i = 1; i < argc; i++) {
+	put_tree(tree ? "/" : "/dev");
+	for (int i = 1 + tree; i < argc; i++) {
 		struct stat st;
 
 		if (lstat(argv[i], &st)) {
