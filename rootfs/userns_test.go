@@ -3,6 +3,7 @@ package rootfs_test
 import (
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -180,3 +181,6 @@ func TestDevicesInUserNamespace(t *testing.T) {
 	other.set("devices", []any{map[string]any{"path": "/dev/kmsg", "type": "c", "major": 1, "minor": 99}}, "linux")
 	other.refused("/linux/devices/0", "is not the device c 1:99")
 }
+
+// one maps root of the container to a single id of the host.
+func one(id int) []syscall.SysProcIDMap { return []syscall.SysProcIDMap{{HostID: id, Size: 1}} }

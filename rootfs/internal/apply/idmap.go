@@ -1,8 +1,10 @@
 package apply
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/librootfs/librootfs/rootfs/internal/copyup"
-	"github.com/librootfs/librootfs/rootfs/internal/errs"
 	"github.com/librootfs/librootfs/rootfs/internal/label"
 	"github.com/librootfs/librootfs/rootfs/internal/linux"
 	"github.com/librootfs/librootfs/rootfs/internal/plan"
@@ -35,12 +37,12 @@ func ranges(in []plan.Range) []userns.Range {
 	return out
 }
 
-// copyUp fills a new file system with what it will cover.
-func copyUp(target int, t *tree.Tree) error {
-	if t.FD < 0 {
-		return errs.Cannot("tmpcopyup", t.Name(), "copying up needs fsopen(2) and fsmount(2), Linux 5.2")
+// copyUp fills a new file system with what it will cover. Mode and owner that its options name stay.
+func copyUp(m *plan.Mount, target int, t *tree.Tree) error {
+	has := func(key string) bool {
+		return slices.ContainsFunc(m.Data, func(d string) bool { return strings.HasPrefix(d, key) })
 	}
-	return copyup.Copy(target, t.FD)
+	return copyup.Copy(target, t.FD, copyup.Keep{UID: has("uid="), GID: has("gid="), Mode: has("mode=")})
 }
 
 func withLabel(data []string, l string) ([]string, error) { return label.Context(data, l) }

@@ -57,13 +57,20 @@ func (x *Executor) mountOne(m *plan.Mount) error {
 		return err
 	}
 	defer t.Close()
-	if m.CopyUp {
-		if err := copyUp(target.fd, t); err != nil {
+	// What mount(2) makes can be filled only once it is there; the target's descriptor still shows what it covers.
+	attached := t.FD < 0
+	if m.CopyUp && !attached {
+		if err := copyUp(m, target.fd, t); err != nil {
 			return err
 		}
 	}
 	if err := x.finish(m, t, target); err != nil {
 		return err
+	}
+	if m.CopyUp && attached {
+		if err := copyUp(m, target.fd, t); err != nil {
+			return err
+		}
 	}
 	if m.FileLabel != "" {
 		return setFileLabel(t.FD, m.FileLabel)

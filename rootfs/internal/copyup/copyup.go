@@ -2,7 +2,6 @@
 package copyup
 
 import (
-	"bytes"
 	"errors"
 	"strings"
 
@@ -17,8 +16,9 @@ const maxDepth = 256
 
 // Copy copies the contents of the directory from (an O_PATH descriptor) into the directory to: contents, modes, owners,
 // times, extended attributes, hard links, symlinks and special files. Every entry is opened by its name below a
-// descriptor of its directory and never followed, so that nothing outside of from can be read.
-func Copy(from, to int) error {
+// descriptor of its directory and never followed, so that nothing outside of from can be read. The directory to itself
+// becomes like from as well, but for what keep says.
+func Copy(from, to int, keep Keep) error {
 	src, err := linux.Openat(from, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return err
@@ -29,28 +29,50 @@ func Copy(from, to int) error {
 		return err
 	}
 	defer linux.Close(dst)
-	c := copier{links: map[inode]string{}, top: dst}
+	c := copier{links: map[inode]string{}, top: dst, buf: make([]byte, bufferSize), names: make([]byte, bufferSize)}
 	st, err := linux.Fstat(src)
+	if err != nil {
+		return err
+	}
+	has, err := linux.Fstat(dst)
 	if err != nil {
 		return err
 	}
 	if err := c.dir(src, dst, "", 0); err != nil {
 		return err
 	}
-	return c.attributes(src, dst, &st, ".")
+	if keep.UID {
+		st.Uid = has.Uid
+	}
+	if keep.GID {
+		st.Gid = has.Gid
+	}
+	if err := c.attributes(src, dst, &st, "."); err != nil || !keep.Mode {
+		return err
+	}
+	return errs.Sys("fchmod", ".", unix.Fchmod(dst, has.Mode&0o7777))
 }
+
+// Keep names what the target directory has already as it is to be: the options of its mount said so.
+type Keep struct{ UID, GID, Mode bool }
 
 type inode struct{ dev, ino uint64 }
 
 type copier struct {
 	links map[inode]string // first copy of each file with several links, as a path below top
 	top   int
+	buf   []byte // for contents and the values of attributes, which are never needed at the same time
+	names []byte // for the names of attributes
 }
+
+// bufferSize holds the longest value and the longest list of extended attributes that the kernel gives (XATTR_SIZE_MAX).
+const bufferSize = 64 << 10
 
 // dir copies the entries of one directory.
 func (c *copier) dir(src, dst int, path string, depth int) error {
 	if depth > maxDepth {
-		return errs.Sys("tmpcopyup", path, unix.ELOOP)
+		return &errs.Error{Code: errs.System, Op: "tmpcopyup", Args: path[:min(len(path), 64)] + "...", Errno: unix.ELOOP,
+			Detail: "the image has directories more than 256 deep there"}
 	}
 	names, err := list(src)
 	if err != nil {
@@ -95,12 +117,20 @@ func (c *copier) entry(src, dst int, name, path string, depth int) error {
 		if err := linux.Symlinkat(to, dst, name); err != nil {
 			return err
 		}
-		return c.nodeAttributes(dst, name, &st, path)
+		return c.nodeAttributes(fd, dst, name, &st, path)
 	}
 	if err := linux.Mknodat(dst, name, st.Mode, st.Rdev); err != nil {
-		return err
+		return noDevice(err, path)
 	}
-	return c.nodeAttributes(dst, name, &st, path)
+	return c.nodeAttributes(fd, dst, name, &st, path)
+}
+
+func noDevice(err error, path string) error {
+	var e *errs.Error
+	if errors.As(err, &e) && e.Errno == unix.EPERM {
+		e.Args, e.Detail = path, "the image has a device there, and a user namespace can make none"
+	}
+	return err
 }
 
 func (c *copier) subdir(src, dst int, name, path string, st *unix.Stat_t, depth int) error {
@@ -142,88 +172,13 @@ func (c *copier) file(src, dst int, name, path string, st *unix.Stat_t) error {
 		return err
 	}
 	defer linux.Close(out)
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := unix.Read(in, buf)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return errs.Sys("read", path, err)
-		}
-		if n == 0 {
-			return c.attributes(in, out, st, path)
-		}
-		for part := buf[:n]; len(part) > 0; {
-			w, err := unix.Write(out, part)
-			if err == unix.EINTR {
-				continue
-			}
-			if err != nil {
-				return errs.Sys("write", path, err)
-			}
-			part = part[w:]
-		}
-	}
-}
-
-// attributes gives an open copy the owner, mode, extended attributes and times of the original. The owner comes first:
-// chown(2) clears set-id bits and capabilities.
-func (c *copier) attributes(in, out int, st *unix.Stat_t, path string) error {
-	if err := unix.Fchown(out, int(st.Uid), int(st.Gid)); err != nil {
-		return errs.Sys("fchown", path, err)
-	}
-	if err := unix.Fchmod(out, st.Mode&0o7777); err != nil {
-		return errs.Sys("fchmod", path, err)
-	}
-	if err := xattrs(in, out, path); err != nil {
+	if err := c.contents(in, out, path, now.Size); err != nil {
 		return err
 	}
-	return errs.Sys("utimensat", path, unix.UtimesNanoAt(unix.AT_FDCWD, linux.ProcFD(out), []unix.Timespec{st.Atim, st.Mtim}, 0))
+	return c.attributes(in, out, st, path)
 }
 
-// nodeAttributes is attributes for what cannot be opened: symlinks and special files.
-func (c *copier) nodeAttributes(dst int, name string, st *unix.Stat_t, path string) error {
-	if err := unix.Fchownat(dst, name, int(st.Uid), int(st.Gid), unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return errs.Sys("fchownat", path, err)
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
-		if err := unix.Fchmodat(dst, name, st.Mode&0o7777, 0); err != nil {
-			return errs.Sys("fchmodat", path, err)
-		}
-	}
-	times := []unix.Timespec{st.Atim, st.Mtim}
-	return errs.Sys("utimensat", path, unix.UtimesNanoAt(dst, name, times, unix.AT_SYMLINK_NOFOLLOW))
-}
-
-// xattrs copies the extended attributes that the target can hold; SELinux labels come from the mount.
-func xattrs(in, out int, path string) error {
-	names := make([]byte, 64<<10)
-	n, err := unix.Flistxattr(in, names)
-	if err != nil {
-		if errors.Is(err, unix.EOPNOTSUPP) {
-			return nil
-		}
-		return errs.Sys("flistxattr", path, err)
-	}
-	value := make([]byte, 64<<10)
-	for name := range bytes.SplitSeq(names[:n], []byte{0}) {
-		key := string(name)
-		if key == "" || key == "security.selinux" || strings.HasPrefix(key, "trusted.overlay.") {
-			continue
-		}
-		v, err := unix.Fgetxattr(in, key, value)
-		if err != nil {
-			return errs.Sys("fgetxattr", path+", "+key, err)
-		}
-		err = unix.Fsetxattr(out, key, value[:v], 0)
-		if err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
-			return errs.Sys("fsetxattr", path+", "+key, err)
-		}
-	}
-	return nil
-}
-
+// list gives the names in a directory.
 func list(fd int) (names []string, err error) {
 	buf := make([]byte, 32<<10)
 	for {
