@@ -14,6 +14,8 @@ import (
 	"unsafe"
 )
 
+var garbage []byte
+
 // fault is a defect of the engine, by the name that a test gives in place of a config. Only in builds for tests.
 func fault(call *C.struct_engine_call) {
 	if call.request.config == nil {
@@ -40,6 +42,16 @@ func fault(call *C.struct_engine_call) {
 		}
 		runtime.GC()
 		panic("collected")
+	case "fault garbage": // what a huge document makes: collections, and no goroutine of ours
+		for range 300 {
+			garbage = make([]byte, 1<<20)
+		}
+		var after runtime.MemStats
+		runtime.ReadMemStats(&after)
+		if after.NumGC < 3 {
+			panic("not collected")
+		}
+		panic("garbage collected")
 	case "fault exit":
 		os.Stderr.WriteString("last words")
 		os.Exit(3)

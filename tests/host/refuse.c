@@ -170,21 +170,21 @@ static void seccomp_enosys(void)
 	REFUSED(rootfs_start(&error), ROOTFS_ERR_THREADS, "seccomp");
 }
 
-static void address_space(void)
+/* Every size up to where it works: an error or success, never the runtime's own exit. */
+static void each_size(int limit, int unit, rlim_t most)
 {
 	struct rlimit old, small;
 
 	need_root();
 	small_request(&request);
 	own_mounts();
-	getrlimit(RLIMIT_AS, &old);
-	/* Every size up to where it works: an error or success, never the runtime's own exit. */
-	for (rlim_t mib = 64; mib < 4096; mib += 64) {
+	getrlimit((__rlimit_resource_t)limit, &old);
+	for (rlim_t mib = 16; mib < 4096; mib += (rlim_t)unit) {
 		int code;
 
 		small = old;
 		small.rlim_cur = mib << 20;
-		CHECK(!setrlimit(RLIMIT_AS, &small), "setrlimit");
+		CHECK(!setrlimit((__rlimit_resource_t)limit, &small), "setrlimit");
 		code = rootfs_start(&error);
 		if (code) {
 			CHECK(code == ROOTFS_ERR_ENGINE || code == ROOTFS_ERR_THREADS, "%llu MiB: %d %s", (unsigned long long)mib, code,
@@ -194,18 +194,22 @@ static void address_space(void)
 		/* At the edge the whole work must be possible. */
 		WORKS(rootfs_prepare(&request, &error));
 		WORKS(rootfs_finalize(&error));
-		CHECK(mib > 64 && mib <= 2048, "works from %llu MiB", (unsigned long long)mib);
+		CHECK(mib > 16 && mib <= most, "works from %llu MiB", (unsigned long long)mib);
 		return;
 	}
 	CHECK(0, "never worked");
 }
+
+static void address_space(void) { each_size(RLIMIT_AS, 16, 2048); }
+static void data(void) { each_size(RLIMIT_DATA, 2, 96); }
 
 static void address_space_message(void)
 {
 	struct rlimit small = { 256 << 20, RLIM_INFINITY };
 
 	CHECK(!setrlimit(RLIMIT_AS, &small), "setrlimit");
-	REFUSED(rootfs_start(&error), ROOTFS_ERR_ENGINE, "RLIMIT_AS is 256 MiB");
+	REFUSED(rootfs_start(&error), ROOTFS_ERR_ENGINE, "RLIMIT_AS");
+	CHECK(error.errnum == ENOMEM, "errnum %d", error.errnum);
 }
 
 /* No descriptor to be had: the error says so, and the next call works. */
@@ -234,6 +238,7 @@ const struct test_case refuse_cases[] = {
 	{ "refused: seccomp answers clone with EPERM", seccomp_eperm },
 	{ "refused: seccomp answers clone with ENOSYS", seccomp_enosys },
 	{ "refused: RLIMIT_AS, each size up to where it works", address_space },
+	{ "refused: RLIMIT_DATA, each size up to where it works", data },
 	{ "refused: RLIMIT_AS, the message", address_space_message },
 	{ "refused: no descriptors", no_descriptors },
 	{ NULL, NULL },
