@@ -193,6 +193,8 @@ int cgroup_processes(const struct container *c, pid_t **pids, size_t *len, struc
 	if (file == NULL && errno != ENOENT)
 		fail_errno(err, "open", "%s", name);
 	while (file != NULL && fscanf(file, "%d", &pid) == 1) {
+		if (pid <= 0)
+			continue; /* 0: of another pid namespace. To kill(2) it would mean ourselves */
 		pid_t *more = reallocarray(*pids, *len + 1, sizeof(**pids));
 		if (more == NULL)
 			break;

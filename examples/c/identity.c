@@ -145,7 +145,7 @@ char *executable_find(const struct process *p, struct rootfs_error *err)
 	if (strchr(name, '/') != NULL) {
 		if (runnable(name) == 0)
 			return strdup(name);
-		fail_errno(err, "execve", "executable file %s", name);
+		fail_errno(err, "execve", "%s", name);
 		return NULL;
 	}
 	for (char **e = p->env; *e != NULL; e++)
@@ -163,8 +163,8 @@ char *executable_find(const struct process *p, struct rootfs_error *err)
 		free(candidate);
 		path += len + (path[len] == ':');
 	}
-	/* Engines look for "executable file not found" to answer with status 127. */
-	fail(err, ROOTFS_ERR_SYSTEM, errnum, "execve", "executable file not found in $PATH: %s", name);
+	/* The words by which engines know that they are to answer with status 127. */
+	fail(err, ROOTFS_ERR_INVALID, errnum, "execve", "exec: \"%s\": executable file not found in $PATH", name);
 	return NULL;
 }
 

@@ -27,8 +27,11 @@ static void fill(struct rootfs_error *err, int code, int errnum, const char *ope
 	err->errnum = errnum;
 	snprintf(err->operation, sizeof(err->operation), "%s", operation);
 	snprintf(err->pointer, sizeof(err->pointer), "%s", pointer);
-	snprintf(err->message, sizeof(err->message), "%s%s%.2000s%s%s", pointer, *pointer ? ": " : "", text,
-		 errnum ? ": " : "", errnum ? strerror(errnum) : "");
+	/* As the library writes them: "/process/cwd: chdir(/x): no such file or directory". */
+	bool system = code == ROOTFS_ERR_SYSTEM && errnum != 0;
+	snprintf(err->message, sizeof(err->message), "%s%s%s%s%.2000s%s%s%s", pointer, *pointer ? ": " : "",
+		 system ? operation : "", system ? "(" : "", text, system ? ")" : "", errnum ? ": " : "",
+		 errnum ? strerror(errnum) : "");
 }
 
 int fail(struct rootfs_error *err, int code, int errnum, const char *operation, const char *format, ...)
