@@ -44,6 +44,8 @@ ALLOWED = [
             "image", ".*", "node", ours="-rw-r--r-- .*", theirs="-rwxr-xr-x .*"),
     Allowed("a tmpfs takes its target's mode as a mount option, at once; runc changes the mode after mounting, to the same",
             "mount", "/private", "super mode=700", ours="set", theirs="-", case="tmpfs"),
+    Allowed("mode= of a tmpfs holds with tmpcopyup too; runc's copy gives it the mode of the image's directory",
+            "path", "/filled", "mode", ours="0711", theirs="0755", case="tmpfs"),
     Allowed("rootfsPropagation shared makes / shared, as the specification says and later releases of runc do; runc 1.1 loses it",
             "mount", "/", "propagation", ours="shared", theirs="private", case="propagation_shared"),
     # --- what the runtime does beside the root ------------------------------------------------------------------------
