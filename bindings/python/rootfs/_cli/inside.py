@@ -54,6 +54,9 @@ def _inside(writer: int, pid: int, bundle: Path, options: Mapping[str, Any]) -> 
     document = (bundle / "config.json").read_bytes()
     wanted = {"bundle": os.fspath(bundle), **options}
     root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    # The umask is one of the promises, and a process has its own.
+    status = Path(f"/proc/{pid}/status").read_text()
+    os.umask(int(status.partition("\nUmask:")[2].split()[0], 8))
     mount = _enter_all_but_mount(pid)
     # A pid or time namespace is only entered by the next child; without it the container's /proc would not show us.
     member = os.fork()

@@ -130,7 +130,7 @@ def _run(args: argparse.Namespace, _printer: Printer) -> int:
 
 def _bundle(args: argparse.Namespace) -> Path:
     bundle: Path = args.bundle.resolve()
-    return bundle if bundle.is_dir() else bundle.parent
+    return bundle.parent if bundle.is_file() else bundle
 
 
 COMMANDS = {"plan": _plan, "validate": _validate, "verify": _verify, "features": _features, "run": _run}

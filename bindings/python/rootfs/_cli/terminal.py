@@ -30,7 +30,7 @@ def relay(master: int, init: int) -> None:
     saved = termios.tcgetattr(0) if os.isatty(0) else None
     ended = os.pidfd_open(init)
     if saved is not None:
-        tty.setraw(0)
+        tty.setraw(0, termios.TCSANOW)  # what was typed ahead is kept
         _copy_size(master)
         signal.signal(signal.SIGWINCH, lambda _number, _frame: _copy_size(master))
     try:

@@ -1,0 +1,373 @@
+"""The whole set-up on the real kernel, in init children."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+import termios
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from conftest import MNT_DETACH, NEWNS, NEWPID, check, forked, init_child, libc, needs_root
+
+import rootfs
+
+pytestmark = needs_root
+
+
+def mount_options(target):
+    """The options of the mount that is visible at ``target``."""
+    lines = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return next(words[5].split(",") for words in reversed(lines) if words[4] == target)
+
+
+def error_of(function):
+    """errno of what ``function`` raises."""
+    with pytest.raises(OSError) as caught:
+        function()
+    return caught.value.errno
+
+
+def descriptors():
+    """Without /proc, which is not an init child's own before prepare."""
+
+    def is_open(fd):
+        try:
+            fcntl.fcntl(fd, fcntl.F_GETFD)
+        except OSError:
+            return False
+        return True
+
+    return [fd for fd in range(1024) if is_open(fd)]
+
+
+def test_a_config_becomes_a_root(bundle):
+    path = bundle.write()
+
+    def child():
+        rootfs.prepare(path)
+        rootfs.finalize()
+        assert Path("/etc/hostname").read_text() == "container\n"
+        assert not path.exists(), "the host is still there"
+        assert Path.cwd() == Path("/tmp")
+        assert "ro" in mount_options("/")
+        assert error_of(lambda: Path("/etc/new").write_text("x")) == errno.EROFS
+        Path("/tmp/new").write_text("x")
+        assert Path("/tmp/new").stat().st_mode & 0o777 == 0o640, "umask 027"
+        assert Path("/dev/null").stat().st_rdev == os.makedev(1, 3)
+        assert "ro" in mount_options("/proc/sys")
+        assert Path("/proc/keys").read_bytes() == b"", "masked"
+        report = rootfs.verify()
+        assert report["deviations"] == []
+        assert report["checked"] > 20
+
+    init_child(child)
+
+
+def test_verify_finds_what_was_changed_afterwards(bundle):
+    path = bundle.write()
+
+    def child():
+        rootfs.prepare(path)
+        rootfs.finalize()
+        check(libc.umount2(b"/tmp", MNT_DETACH))
+        deviations = rootfs.verify(bundle.config, options={"bundle": str(path)})["deviations"]
+        assert {d["target"] for d in deviations} == {"/tmp"}, deviations
+        assert all(d.keys() == {"pointer", "target", "aspect", "want", "got"} for d in deviations)
+
+    init_child(child)
+
+
+def test_callbacks_come_in_order_also_in_finalize(bundle):
+    path = bundle.write()
+    plan = rootfs.plan(path)
+
+    def child():
+        seen = []
+
+        def ready():
+            assert (path / "rootfs/dev/null").exists(), "/dev is made, and the root is still the host's"
+            seen.append("ready")
+
+        rootfs.prepare(path, on_mounts_ready=ready, on_progress=seen.append)
+        first = [p for p in seen if p != "ready"]
+        # What the callbacks are kept in must outlive everything that the collector would free.
+        __import__("gc").collect()
+        rootfs.finalize()
+        second = [p for p in seen if p != "ready"][len(first) :]
+        for steps, told in ((plan["prepare"], first), (plan["finalize"], second)):
+            assert [p.index for p in told] == list(range(len(steps)))
+            assert {p.count for p in told} == {len(steps)}
+            assert [(p.operation, p.target, p.pointer) for p in told] == [
+                (s["op"], s.get("target", ""), s.get("pointer", "")) for s in steps
+            ]
+        assert seen[seen.index("ready") - 1].operation == "mounts-ready"
+
+    init_child(child)
+
+
+class Odd(Exception):
+    """One that no library knows."""
+
+
+@pytest.mark.parametrize("kind", [Odd, KeyboardInterrupt, OSError])
+def test_what_mounts_ready_raises_comes_out(bundle, kind):
+    path = bundle.write()
+
+    def child():
+        raised = kind(errno.ENOTCONN, "x")
+
+        def ready():
+            raise raised
+
+        with pytest.raises(kind) as caught:
+            rootfs.prepare(path, on_mounts_ready=ready)
+        assert caught.value is raised
+        assert path.exists(), "the root was switched nevertheless"
+
+    init_child(child)
+
+
+def test_what_progress_raises_ends_prepare(bundle):
+    path = bundle.write()
+
+    def child():
+        told = []
+
+        def progress(step):
+            told.append(step)
+            if step.index == 1:
+                raise Odd
+
+        with pytest.raises(Odd):
+            rootfs.prepare(path, on_progress=progress)
+        assert len(told) == 2, "called again after it raised"
+        assert path.exists(), "the root was switched nevertheless"
+
+    init_child(child)
+
+
+def test_what_progress_raises_in_finalize_comes_out(bundle):
+    path = bundle.write()
+
+    def child():
+        def progress(step):
+            if step.operation == "umask":
+                raise Odd
+
+        rootfs.prepare(path, on_progress=progress)
+        with pytest.raises(Odd):
+            rootfs.finalize()
+        assert Path("/proc/keys").read_bytes() == b"", "the steps after it were done"
+
+    init_child(child)
+
+
+def test_a_failure_names_its_field_across_the_pipe(bundle):
+    index = bundle.mount(destination="/mnt", type="bind", source="/nonexistent", options=["bind"])
+    path = bundle.write()
+
+    def child():
+        with pytest.raises(rootfs.RootfsError) as caught:
+            rootfs.prepare(path)
+        return rootfs.error_to_bytes(caught.value)
+
+    error = rootfs.error_from_bytes(init_child(child))
+    assert type(error) is rootfs.SyscallError
+    assert error.errno == errno.ENOENT
+    assert error.pointer.startswith(f"/mounts/{index}")
+    assert "/nonexistent" in error.message
+    # And as an exception, by pickle.
+    with pytest.raises(rootfs.SyscallError, match="/nonexistent"):
+        init_child(lambda: rootfs.prepare(path))
+
+
+def test_the_terminal_is_the_containers_console(bundle):
+    bundle.config["process"]["terminal"] = True
+    path = bundle.write()
+
+    def child():
+        rootfs.prepare(path)
+        master = rootfs.console(rows=33, columns=99, gid=5)
+        rootfs.finalize()
+        assert fcntl.fcntl(master, fcntl.F_GETFD) & fcntl.FD_CLOEXEC
+        console = os.open("/dev/console", os.O_RDWR)
+        rows, columns = struct.unpack("HHHH", fcntl.ioctl(console, termios.TIOCGWINSZ, bytes(8)))[:2]
+        assert (rows, columns) == (33, 99)
+        assert os.fstat(console).st_gid == 5
+        os.write(console, b"hello")
+        assert os.read(master, 100) == b"hello"
+
+    init_child(child)
+
+
+@pytest.mark.parametrize("as_dict", [True, False])
+def test_a_source_may_be_a_descriptor(bundle, as_dict):
+    index = bundle.mount(destination="/mnt", type="bind", source="/nonexistent", options=["bind", "ro"])
+    volume, path = bundle.volume(), bundle.write()
+
+    def child():
+        # Opened here: the kernel clones only mounts of the caller's own mount namespace, and detached ones.
+        fd = os.open(volume, os.O_RDONLY)
+        rootfs.prepare(path, sources={index: fd} if as_dict else [rootfs.Source(index, fd)])
+        rootfs.finalize()
+        assert Path("/mnt/data").read_text() == "of the host\n"
+        assert error_of(lambda: Path("/mnt/new").write_text("x")) == errno.EROFS
+        os.fstat(fd)
+
+    init_child(child)
+
+
+def test_a_parent_opens_what_the_child_cannot(bundle):
+    maps = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+    index = bundle.mount(
+        destination="/mnt",
+        type="bind",
+        source=str(bundle.volume()),
+        options=["bind", "idmap"],
+        uidMappings=maps,
+        gidMappings=maps,
+    )
+    path = bundle.write()
+    before = descriptors()
+    with rootfs.open_sources(path) as sources:
+        assert [source.mount for source in sources] == [index]
+        assert fcntl.fcntl(sources[0].fd, fcntl.F_GETFD) & fcntl.FD_CLOEXEC
+
+        def child():
+            rootfs.prepare(path, sources=sources)
+            rootfs.finalize()
+            assert Path("/mnt/data").stat().st_uid == 100000
+
+        init_child(child)
+    assert descriptors() == before
+
+
+def test_sources_that_nobody_closes_warn_and_close(bundle):
+    maps = [{"containerID": 0, "hostID": 100000, "size": 1}]
+    source = str(bundle.volume())
+    bundle.mount(destination="/mnt", type="bind", source=source, options=["bind", "idmap"], uidMappings=maps, gidMappings=maps)
+    before = descriptors()
+    sources = rootfs.open_sources(bundle.write())
+    with pytest.warns(ResourceWarning, match="unclosed"):
+        del sources
+    assert descriptors() == before
+
+
+def test_descriptors_are_as_they_were(bundle):
+    path = bundle.write()
+
+    def child():
+        before = descriptors()
+        rootfs.prepare(path)
+        assert descriptors() == before
+        rootfs.finalize()
+        rootfs.verify()
+        assert descriptors() == before
+
+    init_child(child)
+
+
+def test_calls_out_of_order_are_refused(bundle):
+    path = bundle.write()
+
+    def child():
+        for call in (rootfs.finalize, rootfs.console):
+            with pytest.raises(rootfs.StateError):
+                call()
+        rootfs.prepare(path)
+        with pytest.raises(rootfs.StateError):
+            rootfs.prepare(bundle.config, options={"bundle": str(path)})
+        rootfs.finalize()
+        for call in (rootfs.finalize, rootfs.console):
+            with pytest.raises(rootfs.StateError):
+                call()
+
+    init_child(child)
+
+
+def test_a_fork_after_the_engine_is_refused(bundle):
+    path = bundle.write()
+
+    def child():
+        rootfs.start()
+
+        def grandchild():
+            with pytest.raises(rootfs.ForkedError):
+                rootfs.prepare(path)
+            with pytest.raises(rootfs.ForkedError):
+                rootfs.finalize()
+
+        forked(grandchild)
+
+    init_child(child)
+
+
+def test_a_pending_pid_namespace_is_refused(bundle):
+    path = bundle.write()
+
+    def child():
+        check(libc.unshare(NEWNS | NEWPID))
+        with pytest.raises(rootfs.ThreadsError):
+            rootfs.prepare(path)
+
+    forked(child)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_parent_full_of_threads_may_fork(bundle):
+    path, stop = bundle.write(), threading.Event()
+
+    def busy():
+        while not stop.is_set():
+            rootfs.version()
+            sorted(os.urandom(2000))
+            time.sleep(0.0005)
+
+    threads = [threading.Thread(target=busy) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(20):
+
+            def child():
+                rootfs.prepare(path)
+                rootfs.finalize()
+                return Path("/etc/hostname").read_text()
+
+            assert init_child(child) == "container\n"
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_other_python_threads_run_meanwhile(bundle):
+    """The calls give up the interpreter's lock: while prepare waits in a hook, a thread of the child goes on."""
+    hook = bundle.path / "hook"
+    hook.write_text("#!/bin/sh\nsleep 0.3\n")
+    hook.chmod(0o755)
+    bundle.config["hooks"] = {"createContainer": [{"path": str(hook)}]}
+    path = bundle.write()
+
+    def child():
+        ticks, stop = [], threading.Event()
+
+        def tick():
+            while not stop.wait(0.01):
+                ticks.append(time.monotonic())
+
+        thread = threading.Thread(target=tick)
+        thread.start()
+        start = time.monotonic()
+        rootfs.prepare(path)
+        during = [t for t in ticks if start < t < start + 0.3]
+        stop.set()
+        thread.join()
+        assert len(during) > 5
+
+    init_child(child)
