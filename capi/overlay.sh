@@ -1,5 +1,5 @@
 #!/bin/sh
-# Three places in Go's own sources work against a library in a host's init child, and no setting turns them off. This
+# Some places in Go's own sources work against a library in a host's init child, and no setting turns them off. This
 # writes copies without them into $1 and an overlay (go build -overlay) that names them; it fails where the sources do not
 # look as expected, so that a newer Go is looked at before it is used.
 set -eu
@@ -28,6 +28,9 @@ comma=
 	# Even with containermaxprocs=0 the runtime looks for its CPU limit, and throws it away: it reads the host's whole mount
 	# table for that, twentieth part of the start on a small host and milliseconds on one with many mounts.
 	patch runtime/cgroup_linux.go '^func defaultGOMAXPROCSInit() {$' 's/^\tc, err := cgroup.OpenCPU/\treturn\n&/'
+	# There is one P and one goroutine that wants it. Around each system call the runtime offers the P to others, and the
+	# monitor takes it away after 20 us: with umount2(2) alone that costs four switches of threads, to get it back.
+	patch syscall/syscall_linux.go '^func Syscall6(trap' 's/^\truntime_\(enter\|exit\)syscall()$//'
 	# The runtime opens a file without O_CLOEXEC (0x80000): another thread of the host may exec just then.
 	patch runtime/os_linux.go 'open(&sysTHPSizePath\[0\], 0 ' 's/open(&sysTHPSizePath\[0\], 0 /open(\&sysTHPSizePath[0], 0x80000 /'
 	printf '\n\t}\n}\n'
