@@ -106,7 +106,7 @@ lint:
 	tools/lint
 
 bench:
-	tools/setup test
+	tools/setup bench
 	$(MAKE) all
 	bench/run
 
