@@ -7,6 +7,7 @@ import (
 
 	"github.com/librootfs/librootfs/rootfs/internal/e2e"
 	"github.com/librootfs/librootfs/rootfs/internal/nstest"
+	"golang.org/x/sys/unix"
 )
 
 // What is looked at inside, at the end of a round that set a container up. The attacker goes on meanwhile, so a path may
@@ -73,6 +74,9 @@ func init() {
 // protections looks at all that was mounted below the volume: a read-only path is one read-only mount, a mask is the null
 // device. least is how many of each there must be.
 func protections(least int) string {
+	if what := elsewhere(); what != "" {
+		return what
+	}
 	list, err := mountsOf(func(m e2e.Mount) bool {
 		return strings.HasPrefix(m.Point, "/volume/") || strings.HasPrefix(m.Root, "/volume/")
 	})
@@ -99,29 +103,45 @@ func protections(least int) string {
 	return ""
 }
 
-// elsewhere: a read-only path covers itself. The names of what is mounted and of what it is mounted on are read one after
-// the other while the attacker swaps them: they are equal most of the time where the two are one directory, and almost
-// never where they are not.
+// elsewhere: a read-only path covers itself. Names say nothing while the attacker swaps them; so each of the two directories
+// is recognised by a file in it, and its read-only "ro" must hold a file of the same name.
 func elsewhere() string {
-	equal, last := 0, e2e.Mount{}
-	const looks = 15
-	for range looks {
-		list, err := mountsOf(func(m e2e.Mount) bool {
-			return strings.HasPrefix(m.Point, "/volume/") && filepath.Base(m.Root) == "ro"
-		})
+	for _, mark := range []string{"mark-a", "mark-b"} {
+		dir := marked(mark)
+		if dir < 0 {
+			continue
+		}
+		ro, err := unix.Openat(dir, "ro", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		unix.Close(dir)
 		if err != nil {
 			return err.Error()
 		}
-		if len(list) == 0 || strings.HasSuffix(list[0].Root, list[0].Point) {
-			equal++
-		} else {
-			last = list[0]
+		var fs unix.Statfs_t
+		err = unix.Fstatfs(ro, &fs)
+		own := unix.Faccessat(ro, mark, unix.F_OK, 0)
+		unix.Close(ro)
+		if err != nil || (fs.Flags&unix.ST_RDONLY != 0 && own != nil) {
+			return fmt.Sprintf("what is read-only in the directory with %s is of another, %v", mark, err)
 		}
 	}
-	if equal < looks/2 {
-		return fmt.Sprintf("a read-only path covers another: %+v", last)
-	}
 	return ""
+}
+
+// marked opens the directory that has a file, under whichever of its names, or gives -1.
+func marked(file string) int {
+	for range 5000 {
+		for _, name := range []string{"/volume/a", "/volume/b"} {
+			fd, err := unix.Open(name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+			if err != nil {
+				continue
+			}
+			if unix.Faccessat(fd, file, unix.F_OK, 0) == nil {
+				return fd
+			}
+			unix.Close(fd)
+		}
+	}
+	return -1
 }
 
 func mountsOf(want func(e2e.Mount) bool) (list []e2e.Mount, err error) {

@@ -161,12 +161,14 @@ func raceDev(t *testing.T, p path) {
 func raceProtected(t *testing.T, p path) {
 	for _, kind := range []string{"directory", "link"} {
 		x := newTrap(t, p)
-		x.mkdir(x.volume + "/a/ro")
+		x.file(x.volume+"/a/ro/mark-a", "")
+		x.file(x.volume+"/a/mark-a", "")
 		x.file(x.volume+"/a/secret", "secret")
 		if kind == "link" {
 			x.link(x.to("absolute", ""), x.volume+"/b")
 		} else {
-			x.mkdir(x.volume + "/b/ro")
+			x.file(x.volume+"/b/ro/mark-b", "")
+			x.file(x.volume+"/b/mark-b", "")
 			x.file(x.volume+"/b/secret", "other")
 		}
 		check := "protections are whole, " + kind
