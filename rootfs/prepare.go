@@ -38,10 +38,8 @@ func Prepare(p *Plan, h *Host) (*Prepared, error) {
 	if h == nil {
 		h = &Host{}
 	}
-	for index := range h.Sources {
-		if index < 0 || index >= len(p.config.Mounts) {
-			return nil, errs.Bad("/mounts", "a source descriptor is given for a mount that does not exist")
-		}
+	if err := checkSources(p.steps, len(p.config.Mounts), h.Sources); err != nil {
+		return nil, err
 	}
 	x := apply.New(p.steps, apply.Host{MountsReady: h.MountsReady, Progress: h.Progress, Sources: h.Sources,
 		State: state(p.config), Rootfs: p.config.Root.Path})

@@ -1,8 +1,12 @@
 package rootfs
 
 import (
+	"strconv"
+
 	"github.com/librootfs/librootfs/rootfs/internal/apply"
+	"github.com/librootfs/librootfs/rootfs/internal/errs"
 	"github.com/librootfs/librootfs/rootfs/internal/linux"
+	"github.com/librootfs/librootfs/rootfs/internal/plan"
 )
 
 // Source is the opened source of one mount.
@@ -28,6 +32,28 @@ func OpenSources(c *Config, userns int) ([]Source, error) {
 		out = append(out, Source{Mount: t.Mount, FD: t.FD})
 	}
 	return out, nil
+}
+
+// checkSources refuses a descriptor that no mount would use: what the host meant by it would silently not be done.
+func checkSources(p *plan.Plan, mounts int, sources map[int]int) error {
+	if len(sources) == 0 {
+		return nil
+	}
+	binds := map[int]bool{}
+	for _, s := range p.Prepare {
+		if m, ok := s.(*plan.Mount); ok && m.Type == "bind" && !m.Remount {
+			binds[m.Index] = m.Index >= 0
+		}
+	}
+	for index := range sources {
+		switch {
+		case index < 0 || index >= mounts:
+			return errs.Bad("/mounts", "a source descriptor is given for a mount that does not exist: "+strconv.Itoa(index))
+		case !binds[index]:
+			return errs.Bad("/mounts/"+strconv.Itoa(index), "a source descriptor is given for a mount that is not a bind")
+		}
+	}
+	return nil
 }
 
 // Close closes descriptors that OpenSources gave out.

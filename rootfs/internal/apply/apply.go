@@ -44,6 +44,8 @@ type Executor struct {
 	attached, switched bool
 	// cut: no mount of the host's is shared with another namespace any more.
 	cut bool
+	// outside is the propagation that the host's mounts have got (MS_*), for trees that come from there later.
+	outside uint64
 	// ids are the mounts that a later RemountReadonly comes back to, by target; 0 while they are not yet made.
 	ids map[string]uint64
 

@@ -128,14 +128,33 @@ func (x *Executor) source(m *plan.Mount) (t *tree.Tree, lent bool, err error) {
 	}
 	t, err = tree.Clone(fd, "", m.Source, m.Recursive, false)
 	if errors.Is(err, unix.EINVAL) {
-		// Before Linux 6.15 a detached tree cannot be cloned, only attached: what the host lent is then used up.
+		// A tree that another mount namespace detached cannot be cloned, only attached: what the host lent is then used up.
 		dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 		if err != nil {
 			return nil, true, errs.Sys("fcntl", m.Source, err)
 		}
-		return tree.Detached(dup, m.Source), true, nil
+		t = tree.Detached(dup, m.Source)
+	} else if err != nil {
+		return nil, true, err
 	}
-	return t, true, err
+	// It was detached where the host's mounts may be shared: as its peer, it would show the host what is mounted in it.
+	if p := x.outside &^ unix.MS_REC; p != unix.MS_SHARED {
+		if err := t.Change(tree.Attr{Propagation: p, Recursive: true}); err != nil {
+			t.Close()
+			return nil, true, foreign(err)
+		}
+	}
+	return t, true, nil
+}
+
+// foreign says what EINVAL most often means for a descriptor that the host lent.
+func foreign(err error) error {
+	var e *errs.Error
+	if errors.As(err, &e) && e.Errno == unix.EINVAL && e.Detail == "" {
+		e.Detail = "the source descriptor is of no file or directory that this mount namespace has; one of another namespace " +
+			"has to be a detached tree, from open_tree(2) with OPEN_TREE_CLONE there"
+	}
+	return err
 }
 
 // finish sets what a mount of either kind has, attaches it, and remembers it where Finalize comes back to it.

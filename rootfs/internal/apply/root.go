@@ -25,6 +25,7 @@ func (x *Executor) openRoot(s *plan.OpenRoot) error {
 	if err := linux.Mount("", "/", "", s.HostPropagation, ""); err != nil {
 		return err
 	}
+	x.outside = s.HostPropagation
 	// Where mounts may still be shared, the bind of the root would appear on the host, and pivot_root(2) would refuse it.
 	x.cut = s.HostPropagation&unix.MS_SHARED == 0 && s.HostPropagation&unix.MS_REC != 0
 	if !x.cut {

@@ -27,7 +27,7 @@ func OpenSources(steps []plan.Step, all bool, container int) (out []Source, err 
 	}()
 	for _, s := range steps {
 		m, ok := s.(*plan.Mount)
-		if !ok || m.Type != "bind" || m.Index < 0 || (m.IDMap == nil && !all) {
+		if !ok || m.Type != "bind" || m.Remount || m.Index < 0 || (m.IDMap == nil && !all) {
 			continue
 		}
 		t, err := tree.Clone(unix.AT_FDCWD, m.Source, m.Source, m.Recursive, m.PlainSource)

@@ -214,9 +214,10 @@ func (t *Tree) IDMap(userns int, recursive bool) error {
 		case linux.CallMountSetattr.Refused(err):
 			e.Code, e.Detail = errs.Unsupported, "an idmapped mount needs Linux 5.12"
 		case e.Errno == unix.EINVAL:
-			e.Detail = "the file system may not support idmapped mounts, or the mount is idmapped already"
+			e.Detail = "the file system may not support idmapped mounts"
 		case e.Errno == unix.EPERM:
-			e.Detail = "an idmapped mount needs CAP_SYS_ADMIN in the user namespace that mounted the file system"
+			e.Detail = "the mount is idmapped already, or this process has no privileges in the user namespace that mounted the " +
+				"file system (its source can be opened by its parent, which has them)"
 		}
 	}
 	return err

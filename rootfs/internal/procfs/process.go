@@ -1,0 +1,45 @@
+package procfs
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/cyphar/filepath-securejoin/pathrs-lite/procfs"
+	"golang.org/x/sys/unix"
+
+	"github.com/librootfs/librootfs/rootfs/internal/errs"
+	"github.com/librootfs/librootfs/rootfs/internal/linux"
+)
+
+// ProcessDir opens the directory (O_PATH) of the process that a pidfd stands for; the caller closes it. The process's pid
+// would not do: an init child that entered a pid namespace still has the /proc of another, where that number is some other
+// process. A pidfd's own file in /proc tells the number that holds there.
+func ProcessDir(pidfd int) (int, error) {
+	proc, err := procfs.OpenUnsafeProcRoot()
+	if err != nil {
+		return -1, wrap("thread-self/fdinfo", err)
+	}
+	defer proc.Close()
+	info, done, err := proc.OpenThreadSelf("fdinfo/" + strconv.Itoa(pidfd))
+	if err != nil {
+		return -1, wrap("thread-self/fdinfo", err)
+	}
+	defer done()
+	defer info.Close()
+	text, err := readHandle(int(info.Fd()), "thread-self/fdinfo")
+	if err != nil {
+		return -1, err
+	}
+	_, rest, _ := strings.Cut(string(text), "\nPid:")
+	line, _, _ := strings.Cut(rest, "\n")
+	pid, err := strconv.Atoi(strings.TrimSpace(line))
+	if err != nil || pid <= 0 {
+		return -1, errs.Refuse("procfs", "/proc/thread-self/fdinfo", "does not tell the pid of "+linux.FD(pidfd))
+	}
+	dir, err := proc.OpenPid(pid, ".")
+	if err != nil {
+		return -1, wrap(strconv.Itoa(pid), err)
+	}
+	defer dir.Close()
+	return linux.Openat(int(dir.Fd()), ".", unix.O_PATH|unix.O_DIRECTORY, 0)
+}
