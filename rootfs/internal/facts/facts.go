@@ -76,6 +76,7 @@ func (p *places) read(n needs) (*plan.Cgroup, error) {
 	if magic == unix.CGROUP2_SUPER_MAGIC {
 		g.Unified, g.Mountpoint = true, p.cgroup
 		if !n.v2Own {
+			g.Whole = p.whole(g.Mountpoint)
 			return g, nil
 		}
 	}
@@ -88,6 +89,7 @@ func (p *places) read(n needs) (*plan.Cgroup, error) {
 		if err := p.findUnified(g); err != nil {
 			return nil, err
 		}
+		g.Whole = g.Mountpoint != "" && !n.v2Own && p.whole(g.Mountpoint)
 	}
 	if n.v2Own && g.Mountpoint != "" {
 		if g.Own, err = p.below(g.Mountpoint, member.unified, p.inInitialNS()); err != nil {

@@ -167,6 +167,8 @@ type stand struct {
 	Then  string // into this cgroup, after
 	Mount bool   // cgroup2 mounted anew, after
 	Table bool   // by the mount table, without statmount(2)
+	Part  bool   // only the cgroup Move is mounted, and
+	Share bool   // the container shares the cgroup namespace
 }
 
 var standing = nstest.Define("standing", func(s stand) (*plan.Facts, error) {
@@ -199,6 +201,14 @@ var standing = nstest.Define("standing", func(s stand) (*plan.Facts, error) {
 		if err := mount(); err != nil {
 			return nil, err
 		}
+	}
+	if s.Part {
+		if err := unix.Mount(at+s.Move, at, "", unix.MS_BIND, ""); err != nil {
+			return nil, err
+		}
+	}
+	if s.Share {
+		return Read(wants("cgroup"))
 	}
 	if s.Table {
 		if err := nstest.DenyHere(nstest.Deny(unix.ENOSYS, "statmount")); err != nil {
@@ -266,6 +276,27 @@ func TestUnified(t *testing.T) {
 			if g.Own != c.want {
 				t.Errorf("%s (mount table: %v): %q, want %q", c.name, c.at.Table, g.Own, c.want)
 			}
+		}
+	}
+}
+
+// A bind of the host's mount stands for a new mount only where both show the whole hierarchy.
+func TestWhole(t *testing.T) {
+	a, _ := cgroup2(t)
+	for _, c := range []struct {
+		name string
+		at   stand
+		want bool
+	}{
+		{"the host's namespace", stand{Move: a, Share: true}, true},
+		{"the host's namespace, and a part is mounted", stand{Move: a, Part: true, Share: true}, false},
+		{"a namespace, and the host's mount", stand{Move: a, NS: true, Share: true}, false},
+		{"a namespace, and a mount of its own", stand{Move: a, NS: true, Mount: true, Share: true}, false},
+		{"a namespace for the container", stand{Move: a}, false},
+	} {
+		f, err := standing.Run(t, nstest.Spec{Namespaces: nstest.Mount}, c.at)
+		if err != nil || f.Cgroup.Whole != c.want {
+			t.Errorf("%s: %+v, %v; want %v", c.name, f, err, c.want)
 		}
 	}
 }

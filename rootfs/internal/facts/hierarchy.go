@@ -126,6 +126,16 @@ func (p *places) inInitialNS() bool {
 	return unix.Stat(p.ns, &st) == nil && st.Ino == initialNS
 }
 
+// rootInode is the inode of the root of a kernfs file system: they are numbered from 1.
+const rootInode = 1
+
+// whole tells whether the mount of the unified hierarchy at mountpoint shows what a new one by this process would: all of
+// the hierarchy, to which the initial cgroup namespace is the key.
+func (p *places) whole(mountpoint string) bool {
+	var st unix.Stat_t
+	return p.inInitialNS() && unix.Stat(mountpoint, &st) == nil && st.Ino == rootInode
+}
+
 // below is a cgroup of this process as a path below a mount of its hierarchy, or "" where that is not to be found out.
 func (p *places) below(mountpoint, path string, whole bool) (string, error) {
 	if path == "" || strings.HasSuffix(path, " (deleted)") {

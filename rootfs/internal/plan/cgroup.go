@@ -13,9 +13,20 @@ const quiet = unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_N
 
 // cgroup2 is a mount of the unified hierarchy. The kernel refuses it where the user namespace of the container does not
 // own the cgroup namespace; a bind of what the container may see is as good.
+//
+// A container that shares the host's cgroup namespace gets a bind in the first place. A new mount from the initial cgroup
+// namespace is the same directory, but sets the options of the whole hierarchy, the host's too, to those of this mount: it
+// takes nsdelegate and memory_recursiveprot away from systemd. And it waits for all of the kernel's RCU readers: 10 ms.
 func (b *builder) cgroup2(m *mount) *Mount {
 	s := b.filesystem(m)
 	s.Type, s.Label = "cgroup2", ""
+	if b.f.Cgroup.Whole && !b.c.Has("cgroup") && !b.c.Has("user") && len(s.Data) == 0 {
+		bind := *s
+		bind.Type, bind.Source, bind.Super = "bind", b.f.Cgroup.Mountpoint, nil
+		// As a new mount is: nothing that the host mounts there later appears in the container.
+		bind.Propagation = append([]uint64{unix.MS_PRIVATE}, s.Propagation...)
+		return &bind
+	}
 	if s.Fallback = b.cgroup2Bind(m, s); s.Fallback != nil {
 		s.FallbackOn = []string{"EPERM", "EBUSY"}
 	}

@@ -12,6 +12,8 @@ type Cgroup struct {
 	Unified bool
 	// Mountpoint is where the host has cgroup2 (/sys/fs/cgroup, or .../unified on a hybrid host), "" for nowhere.
 	Mountpoint string
+	// Whole: what is mounted there is what a new mount by this process would be, the root of the hierarchy.
+	Whole bool
 	// Own is this process's path in the cgroup2 hierarchy, "/" or "/user.slice/x".
 	Own string
 	// V1 are the cgroup v1 hierarchies in the order in which the host mounted them.

@@ -91,7 +91,7 @@ func TestCgroup2OnThisKernel(t *testing.T) {
 		options    string
 		want       string
 	}{
-		{nil, "", own},
+		{nil, "", bound},
 		{[]string{"cgroup"}, "", own},
 		{[]string{"user", "cgroup"}, "", own},
 		{[]string{"user"}, "", bound},

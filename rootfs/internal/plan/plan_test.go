@@ -61,6 +61,13 @@ func unified() *plan.Facts {
 	return &plan.Facts{KCore: true, Cgroup: plan.Cgroup{Unified: true, Mountpoint: "/sys/fs/cgroup", Own: "/user.slice/x"}}
 }
 
+// whole is unified, seen by a process of the initial cgroup namespace.
+func whole() *plan.Facts {
+	f := unified()
+	f.Cgroup.Whole = true
+	return f
+}
+
 func rootless(c *config.Config) *config.Config {
 	c.Namespaces = append(c.Namespaces, config.Namespace{Type: "user"}, config.Namespace{Type: "cgroup"})
 	c.UIDMappings = []config.IDMap{{Container: 0, Host: 1000, Size: 1}}
@@ -114,6 +121,7 @@ func TestGolden(t *testing.T) {
 		{"default-v1", standard(), hybrid()},
 		{"default-v1-cgroupns", cgroupNS(standard()), hybrid()},
 		{"default-v2", standard(), unified()},
+		{"default-v2-whole", standard(), whole()},
 		{"default-v2-rootless", rootless(standard()), unified()},
 		{"everything", everything(), unified()},
 		{"nothing", &config.Config{OCIVersion: "1.2.0", Root: config.Root{Path: "/r"}}, nil},
