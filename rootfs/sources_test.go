@@ -88,8 +88,8 @@ func TestSourcesAmongPaths(t *testing.T) {
 	b.mount("/covered", "bind", "/nowhere", "rbind", "rro")
 	b.mount("/one/inner", "bind", other, "bind") // made in the descriptor's directory: order counts
 	write(t, src+"/inner/x", "", 0o644)
-	b.lend(rootfs.Source{Mount: 0, FD: openTree(t, src, 0)}, rootfs.Source{Mount: 2, FD: openTree(t, src+"/file", 0)},
-		rootfs.Source{Mount: 3, FD: openTree(t, src, unix.AT_RECURSIVE)})
+	b.lend(source(0, openTree(t, src, 0)), source(2, openTree(t, src+"/file", 0)),
+		source(3, openTree(t, src, unix.AT_RECURSIVE)))
 	r := b.look("/one/file", "/one/inner/file", "/file", "/covered/file", "/covered/sub/below").write("/covered/sub", "/one").runLending()
 	for path, text := range map[string]string{"/one/file": "by descriptor", "/one/inner/file": "by path", "/file": "by descriptor",
 		"/covered/file": "by descriptor", "/covered/sub/below": "below"} {
@@ -328,9 +328,11 @@ func TestSourcesThatAreWrong(t *testing.T) {
 	b = lent(map[int]int{1: firstFile})
 	b.spec.Files = []*os.File{dir}
 	b.refused("/mounts/1", "open_tree(2)")
-	file := newBox(t).mount("/dir", "bind", "/-", "bind").lend(rootfs.Source{Mount: 0, FD: openTree(t, src+"/file", 0)})
+	file := newBox(t).mount("/dir", "bind", "/-", "bind").lend(source(0, openTree(t, src+"/file", 0)))
 	if err := os.Mkdir(file.rootfs+"/dir", 0o755); err != nil {
 		t.Fatal(err)
 	}
 	file.refused("/mounts/0", "one of the two is a directory and the other is not")
 }
+
+func source(mount, fd int) rootfs.Source { return rootfs.Source{Mount: mount, FD: fd} }
