@@ -105,9 +105,8 @@ class ContainerCase(unittest.TestCase):
 
     def check_clean(self):
         left = [c.name for c in self.root.iterdir()] if self.root.exists() else []
-        for name in left:
-            self.ctr("delete", "--force", name)
-        self.assertEqual(left, [], "containers left over")
+        why = [self.ctr("delete", "--force", name).stderr for name in left]
+        self.assertEqual(left, [], f"containers left over {why}")
         cgroups = list(Path("/sys/fs/cgroup").glob(f"*/minictr/{self.id}*"))
         self.assertEqual(cgroups, [], "cgroups left over")
 
