@@ -114,3 +114,33 @@ func TestWorkingDirectoryIsInside(t *testing.T) {
 	b.refused("/process/cwd", "")
 	nstest.NeedRoot(t)
 }
+
+// A working directory that is masked or read-only is so as "." too: entered before it was covered, it would lead past the cover.
+func TestWorkingDirectoryIsCovered(t *testing.T) {
+	for _, kind := range []string{"maskedPaths", "readonlyPaths"} {
+		b := newBox(t).mount("/dev", "tmpfs", "tmpfs", "mode=755").set(kind, []any{"/secret"}, "linux")
+		write(t, b.rootfs+"/secret/file", "secret", 0o644)
+		b.config.Object("process")["cwd"] = "/secret"
+		r := b.look("./file").write(".", "./file").run()
+		if kind == "maskedPaths" && !r.Nodes["./file"].Missing {
+			t.Error("what is masked can be seen from the working directory")
+		}
+		if r.Writes["."] == "" || r.Writes["./file"] == "" {
+			t.Errorf("%s: the working directory can be written: %+v", kind, r.Writes)
+		}
+	}
+}
+
+// Masks and read-only paths are binds, which a root that is unbindable already would refuse.
+func TestUnbindableRootWithCoveredPaths(t *testing.T) {
+	for _, value := range []string{"unbindable", "runbindable"} {
+		b := newBox(t).mount("/dev", "tmpfs", "tmpfs", "mode=755").set("rootfsPropagation", value, "linux")
+		write(t, b.rootfs+"/dir/file", "text", 0o644)
+		b.set("maskedPaths", []any{"/dir/file"}, "linux").set("readonlyPaths", []any{"/dir"}, "linux")
+		r := b.run()
+		if got := r.At("/").Optional; got != "unbindable" {
+			t.Errorf("%s: the root is %q", value, got)
+		}
+		hasOptions(t, r.At("/dir"), "ro")
+	}
+}

@@ -151,6 +151,18 @@ func TestPropagationOptions(t *testing.T) {
 	}
 }
 
+// Below a shared mount, attaching makes a mount shared, whatever it was before: the options count after that.
+func TestPropagationBelowASharedMount(t *testing.T) {
+	b := newBox(t).mount("/up", "tmpfs", "tmpfs", "shared").mount("/up/private", "tmpfs", "tmpfs", "private").
+		mount("/up/bind", "bind", shared(t), "rbind", "rprivate").mount("/up/unbindable", "tmpfs", "tmpfs", "unbindable")
+	r := b.run()
+	for path, want := range map[string]string{"/up/private": "", "/up/bind": "", "/up/unbindable": "unbindable"} {
+		if got := r.At(path).Optional; got != want {
+			t.Errorf("%s is %q, want %q", path, got, want)
+		}
+	}
+}
+
 func TestTmpfsMode(t *testing.T) {
 	b := newBox(t)
 	if err := os.Mkdir(b.rootfs+"/kept", 0o751); err != nil {

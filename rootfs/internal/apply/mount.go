@@ -159,12 +159,15 @@ func foreign(err error) error {
 
 // finish sets what a mount of either kind has, attaches it, and remembers it where Finalize comes back to it.
 func (x *Executor) finish(m *plan.Mount, t *tree.Tree, target target) error {
-	if err := x.attributes(m, t); err != nil {
+	if err := t.Change(tree.Attr{Set: m.RecAttr, Clear: m.RecClear, Recursive: true}); err != nil {
 		return err
 	}
 	again := func() (int, error) { return x.root.Open(m.Path, unix.O_PATH, target.links) }
 	if err := t.Attach(target.fd, again); err != nil {
 		return aimed(err, t, target.fd, m.Path)
+	}
+	if err := propagate(m, t); err != nil {
+		return err
 	}
 	if _, later := x.ids[m.Path]; later {
 		id, _, err := linux.MountID(t.FD)
@@ -176,11 +179,9 @@ func (x *Executor) finish(m *plan.Mount, t *tree.Tree, target target) error {
 	return nil
 }
 
-// attributes sets the recursive attributes, and the propagation in the order of the options.
-func (x *Executor) attributes(m *plan.Mount, t *tree.Tree) error {
-	if err := t.Change(tree.Attr{Set: m.RecAttr, Clear: m.RecClear, Recursive: true}); err != nil {
-		return err
-	}
+// propagate sets the propagation, in the order of the options. Not before the mount is attached: below a shared mount,
+// attaching makes it shared.
+func propagate(m *plan.Mount, t *tree.Tree) error {
 	for _, p := range m.Propagation {
 		if err := t.Change(tree.Attr{Propagation: p &^ unix.MS_REC, Recursive: p&unix.MS_REC != 0}); err != nil {
 			return err
@@ -217,7 +218,10 @@ func (x *Executor) remount(m *plan.Mount) error {
 			return err
 		}
 	}
-	return x.attributes(m, t)
+	if err := t.Change(tree.Attr{Set: m.RecAttr, Clear: m.RecClear, Recursive: true}); err != nil {
+		return err
+	}
+	return propagate(m, t)
 }
 
 // target is a resolved mount target.

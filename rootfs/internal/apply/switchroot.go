@@ -197,6 +197,14 @@ func mustBeNull(fd int) error {
 // chdir enters the working directory by descriptor: no magic link can lead out to a directory of the host whose
 // descriptor is open (CVE-2024-21626).
 func (x *Executor) chdir(s *plan.Chdir) error {
+	if s.Again {
+		fd, err := x.root.Open(s.Path, unix.O_PATH|unix.O_DIRECTORY, inroot.Follow)
+		if err != nil {
+			return err
+		}
+		defer linux.Close(fd)
+		return linux.Fchdir(fd)
+	}
 	fd, _, err := x.root.Dir(s.Path, inroot.Follow)
 	if err != nil {
 		return err

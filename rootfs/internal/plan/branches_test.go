@@ -102,8 +102,11 @@ func TestRootPropagation(t *testing.T) {
 					equal(t, "step before it", p.Prepare[i-1].Op(), "switch-root")
 				}
 			}
+			for _, s := range of[*plan.Propagation](p.Finalize) {
+				root = s.Flags
+				equal(t, "late", s.Flags&unix.MS_UNBINDABLE, uint64(unix.MS_UNBINDABLE))
+			}
 			equal(t, "root", root, c.root)
-
 		})
 	}
 }

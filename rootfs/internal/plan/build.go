@@ -128,14 +128,14 @@ func (b *builder) prepare() error {
 		b.do(&Hook{Base: Base{Ptr: h.Pointer}, Command: h.Path, Args: h.Args, Env: h.Env, Timeout: h.Timeout})
 	}
 	b.do(&SwitchRoot{Base: Base{Path: "/"}, Method: switchMethod(own, b.c.Options.NoPivotRoot)})
-	if p := rootPropagation(b.c.Propagation); p != 0 {
+	if p := rootPropagation(b.c.Propagation); p&unix.MS_SHARED != 0 {
 		b.do(&Propagation{Base: Base{"/linux/rootfsPropagation", "/"}, Flags: p})
 	}
 	if b.ownDev {
 		b.do(&Stdio{Base{Path: "/dev/null"}})
 	}
 	if cwd := b.c.Process.Cwd; cwd != "" {
-		b.do(&Chdir{Base{"/process/cwd", cwd}})
+		b.do(&Chdir{Base: Base{"/process/cwd", cwd}})
 	}
 	return nil
 }

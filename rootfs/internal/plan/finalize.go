@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
+	"golang.org/x/sys/unix"
 )
 
 // finalize adds what takes away from the root: each step would be in the way of one before it.
@@ -29,6 +30,14 @@ func (b *builder) finalize() {
 	once(b.c.MaskedPaths, func(i int, path string) {
 		do(&MaskPath{Base{"/linux/maskedPaths/" + strconv.Itoa(i), path}, b.c.MountLabel})
 	})
+	// Nothing can be bound from what is unbindable, and both steps above bind.
+	if p := rootPropagation(b.c.Propagation); p&unix.MS_UNBINDABLE != 0 {
+		do(&Propagation{Base{"/linux/rootfsPropagation", "/"}, p})
+	}
+	// A working directory that was entered before it was covered would show, as ".", what lies below the cover.
+	if cwd := b.c.Process.Cwd; cwd != "" && cwd != "/" && len(b.c.ReadonlyPaths)+len(b.c.MaskedPaths) > 0 {
+		do(&Chdir{Base{"/process/cwd", cwd}, true})
+	}
 }
 
 // once calls f for the first of each path.

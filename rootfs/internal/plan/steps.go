@@ -149,8 +149,12 @@ type Propagation struct {
 // Stdio puts the container's /dev/null where descriptors 0 to 2 are the host's.
 type Stdio struct{ Base }
 
-// Chdir makes the directory where it is missing and changes into it.
-type Chdir struct{ Base }
+// Chdir makes the directory where it is missing and changes into it. Again: only changes into it, once more, since what
+// lies there may have been covered meanwhile.
+type Chdir struct {
+	Base
+	Again bool
+}
 
 // RemountReadonly makes a mount that had to be writable during prepare read-only (ro on a tmpfs or on /dev). Where a
 // later mount covers it, it comes in Prepare, right before that mount: afterwards the path would lead to the other.

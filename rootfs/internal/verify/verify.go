@@ -4,6 +4,7 @@ package verify
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -48,7 +49,7 @@ func Run(p *plan.Plan) (*Report, error) {
 			c.readonly[r.Path] = true
 		}
 	}
-	for _, s := range p.Prepare {
+	for _, s := range slices.Concat(p.Prepare, p.Finalize) {
 		// It reaches every mount that was made before it.
 		if all, ok := s.(*plan.Propagation); ok && all.Flags&unix.MS_REC != 0 && all.Path == "/" {
 			c.everywhere = all.Flags
