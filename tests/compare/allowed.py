@@ -40,6 +40,8 @@ ALLOWED = [
             "path", "/sys/fs/cgroup", "mode", ours="0755", theirs="0555"),
     Allowed("as above: with mode 755 its owner may write to it, when the config does not ask for ro",
             "path", "/sys/fs/cgroup", "write", ours="yes", theirs="EACCES", case="cgroup_writable"),
+    Allowed("without a cgroup namespace the host's cgroup2 is bound, with the host's name for its source; runc mounts it anew, which resets its options for all",
+            "mount", "/sys/fs/cgroup", "source", ours="cgroup2", theirs="cgroup", case="cgroup2_shared_namespace"),
     Allowed("an empty file made as the target of a bind is 0644; runc 1.1 makes it executable",
             "image", ".*", "node", ours="-rw-r--r-- .*", theirs="-rwxr-xr-x .*"),
     Allowed("a tmpfs takes its target's mode as a mount option, at once; runc changes the mode after mounting, to the same",

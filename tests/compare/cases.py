@@ -43,7 +43,8 @@ def default(config, bundle):
 
 @case("cgroup2")
 def default_cgroup2(config, bundle):
-    """The same on a host with cgroup v2 alone."""
+    """The same on a host with cgroup v2 alone, where `runc spec` asks for a cgroup namespace too."""
+    config["linux"]["namespaces"].append({"type": "cgroup"})
 
 
 @case("shared")
@@ -193,7 +194,7 @@ def few_namespaces(config, bundle):
 @case()
 def cgroup_namespace(config, bundle):
     """A cgroup namespace, where v1 hierarchies are mounted instead of bound."""
-    config["linux"]["namespaces"] = [n for n in config["linux"]["namespaces"] if n["type"] != "cgroup"] + [{"type": "cgroup"}]
+    config["linux"]["namespaces"].append({"type": "cgroup"})
 
 
 @case()
