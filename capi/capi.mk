@@ -58,7 +58,7 @@ $(CAPI)/engine.a: $(ENGINE_GO) $(ENGINE_C) go.mod go.sum $(CAPI)/overlay/overlay
 
 # Mapped by capi/lib/loader.c and not by the dynamic linker: no start files (they are constructors), the entry as the
 # file's entry point, and no import that the loader's table has not.
-ENGINE_LINK = -shared -nostartfiles $(LD_FLAGS) -Wl,-soname,librootfs-engine.so -Wl,-e,rootfs_engine -Wl,-z,defs \
+ENGINE_LINK = -shared -nostartfiles $(LD_FLAGS) -Wl,-soname,librootfs-engine.so -Wl,-e,rootfs_engine -Wl,--eh-frame-hdr -Wl,-z,defs \
 	-Wl,--version-script=capi/engine.map -Wl,--wrap=pthread_create,--wrap=pthread_attr_getstacksize,--wrap=free
 CHECK_IMPORTS = for name in $$(nm -D --undefined-only $@ | awk '$$1 == "U" { sub(/@.*/, "", $$2); print $$2 }'); do \
 	grep -q -e "IMPORT($$name)" -e "\"$$name\"" capi/lib/loader.c || { echo "capi/lib/loader.c lacks $$name" >&2; exit 1; }; done

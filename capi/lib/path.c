@@ -13,6 +13,15 @@
 
 #include "internal.h"
 
+#ifdef ROOTFS_ENGINE_DIR
+/* In a static archive there is no library file to look beside: the directory is set when the archive is built. */
+int path_beside(const char *name, char *path, size_t room, struct rootfs_error *error)
+{
+	if ((size_t)snprintf(path, room, "%s/%s", ROOTFS_ENGINE_DIR, name) >= room)
+		return fail(error, ROOTFS_ERR_ENGINE, ENAMETOOLONG, "path", "the path of the engine is too long");
+	return 0;
+}
+#else
 /* The path of the mapping that holds address, as the kernel has it: absolute in any case. */
 static int mapped_path(const void *address, char *path, size_t room)
 {
@@ -64,3 +73,4 @@ int path_beside(const char *name, char *path, size_t room, struct rootfs_error *
 		return fail(error, ROOTFS_ERR_ENGINE, ENAMETOOLONG, "realpath", "the path of librootfs.so is too long");
 	return 0;
 }
+#endif

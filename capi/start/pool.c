@@ -89,10 +89,28 @@ static void wake(struct slot *slot, uint32_t state)
 	syscall(SYS_futex, &slot->state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
+/* The kernel's own reason: glibc passes it on, musl says EAGAIN whatever it was. */
+static int real_reason(int err)
+{
+	char link[64];
+
+	if (err != EAGAIN)
+		return err;
+	/* Invalid for the kernel (EINVAL), so it makes nothing, but a filter sees the call before the kernel does. */
+	if (syscall(SYS_clone, CLONE_SIGHAND, 0, 0, 0, 0) < 0 && (errno == EPERM || errno == ENOSYS))
+		return errno;
+	/* Pending, and without its first process: the link has no target yet. */
+	if (readlink("/proc/thread-self/ns/pid", link, sizeof link) > 0 &&
+	    readlink("/proc/thread-self/ns/pid_for_children", link, sizeof link) < 0)
+		return EINVAL;
+	return err;
+}
+
 static int refuse(struct rootfs_error *error, int err)
 {
 	const char *advice = "threads are limited here (RLIMIT_NPROC, the pids cgroup, or memory): allow 8 more";
 
+	err = real_reason(err);
 	if (err == EINVAL)
 		advice = "a pid namespace is pending: after unshare(CLONE_NEWPID) or setns to one, fork once more and call in the child";
 	else if (err == EPERM || err == ENOSYS)

@@ -107,7 +107,8 @@ static void fork_during_call(void)
 	need_root();
 	small_request(&request);
 	pthread_create(&thread, NULL, keep_calling, NULL);
-	usleep(1000);
+	while (count_tasks() < 3)
+		usleep(50); /* until the engine's first thread is there: a child of an earlier moment may call */
 	for (int i = 0; i < 100; i++)
 		as_child(refused_in_fork, 10);
 	atomic_store(&stop, 1);

@@ -178,13 +178,13 @@ static void each_size(int limit, int unit, rlim_t most)
 	need_root();
 	small_request(&request);
 	own_mounts();
-	getrlimit((__rlimit_resource_t)limit, &old);
+	getrlimit(limit, &old);
 	for (rlim_t mib = 16; mib < 4096; mib += (rlim_t)unit) {
 		int code;
 
 		small = old;
 		small.rlim_cur = mib << 20;
-		CHECK(!setrlimit((__rlimit_resource_t)limit, &small), "setrlimit");
+		CHECK(!setrlimit(limit, &small), "setrlimit");
 		code = rootfs_start(&error);
 		if (code) {
 			CHECK(code == ROOTFS_ERR_ENGINE || code == ROOTFS_ERR_THREADS, "%llu MiB: %d %s", (unsigned long long)mib, code,
@@ -224,7 +224,7 @@ static void no_descriptors(void)
 	none = old;
 	none.rlim_cur = 3;
 	CHECK(!setrlimit(RLIMIT_NOFILE, &none), "setrlimit");
-	closefrom(3);
+	syscall(SYS_close_range, 3, ~0U, 0);
 	CHECK(rootfs_start(&error) == ROOTFS_ERR_ENGINE && error.errnum == EMFILE, "%d: %s", error.errnum, error.message);
 	REFUSED(rootfs_validate(&request, &error), ROOTFS_ERR_SYSTEM, "memfd_create");
 	CHECK(!setrlimit(RLIMIT_NOFILE, &old), "setrlimit");
