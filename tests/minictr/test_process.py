@@ -263,7 +263,7 @@ class Terminal(ContainerCase):
             pid = int((self.bundle / "pid").read_text())
             os.close(master)  # hangs up
             # We are its reaper, and the end of the pid namespace waits for all of its processes to be reaped.
-            self.assertEqual(until(lambda: os.waitpid(pid, os.WNOHANG))[0], pid)
+            self.assertEqual(until(lambda: os.waitpid(pid, os.WNOHANG)[0]), pid)
 
     def foreground(self, *command):
         """The command with a terminal of ours: its exit status and what it showed."""
