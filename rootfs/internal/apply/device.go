@@ -69,6 +69,10 @@ func adjust(d *plan.Device, dir int, name string, made bool) error {
 	}
 	// The owner first: chown(2) may clear bits of the mode.
 	if err := linux.Fchown(fd, d.UID, d.GID); err != nil {
+		var e *errs.Error
+		if errors.Is(err, unix.EINVAL) && errors.As(err, &e) {
+			e.Detail = "its uid or gid has no id in the container's user namespace"
+		}
 		return err
 	}
 	return linux.Fchmod(fd, d.Mode)

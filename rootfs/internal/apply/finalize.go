@@ -60,7 +60,12 @@ func readonly(t *tree.Tree) error {
 }
 
 func (x *Executor) sysctl(s *plan.Sysctl) error {
-	return procfs.Write("sys/"+s.File, s.Value)
+	err := procfs.Write("sys/"+s.File, s.Value)
+	var e *errs.Error
+	if errors.Is(err, unix.EACCES) && errors.As(err, &e) && e.Detail == "" {
+		e.Detail = "the kernel lets no user namespace's root write it, though it is of a namespace of the container's own"
+	}
+	return err
 }
 
 // readonlyPath binds what a path stands for onto itself, read-only. One descriptor serves for source and target.

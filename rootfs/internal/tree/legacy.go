@@ -106,7 +106,7 @@ func (l *legacy) mount(target int, name string) error {
 		if len(data) >= unix.Getpagesize() {
 			return errs.Cannot("mount", name, "the options are longer than the page that mount(2) takes")
 		}
-		return renamed(linux.Mount(l.fs.Source, path[0], l.fs.Type, flags, data), name)
+		return why(l.fs, renamed(linux.Mount(l.fs.Source, path[0], l.fs.Type, flags, data), name))
 	}, target)
 }
 

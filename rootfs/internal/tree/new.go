@@ -31,21 +31,21 @@ func New(fs FS) (*Tree, error) {
 		if linux.CallFsopen.Refused(err) {
 			return newLegacy(fs)
 		}
-		return nil, noSuchType(fs.Type, err)
+		return nil, why(&fs, noSuchType(fs.Type, err))
 	}
 	defer linux.Close(fsfd)
 	if err := configure(fsfd, fs); err != nil {
 		if err == errNotByFsconfig || linux.CallFsconfig.Refused(err) {
 			return newLegacy(fs)
 		}
-		return nil, named(fs.Type, err)
+		return nil, why(&fs, named(fs.Type, err))
 	}
 	fd, err := linux.Fsmount(fsfd, fs.Attr)
 	if err != nil {
 		if linux.CallFsmount.Refused(err) {
 			return newLegacy(fs)
 		}
-		return nil, named(fs.Type, err)
+		return nil, why(&fs, named(fs.Type, err))
 	}
 	return &Tree{FD: fd, name: fs.Type}, nil
 }
