@@ -5,7 +5,7 @@
 #   make demo       a real program in a root that librootfs set up, from a C host that links it
 #   make test       every test of every language; ends with "N passed, N failed, N skipped"
 #
-# The fragments below hold the rules for the files; they use these variables:
+# capi/capi.mk and examples/c/minictr.mk hold the rules for the files; they use these variables:
 #   BUILD   where everything is made           GO, GO_BUILD   the Go tool, and "go build" with the flags that make it reproducible
 #   CC      the C compiler                     C_FLAGS        language, warnings, hardening, reproducible paths, then the user's CFLAGS
 #   VERSION of include/rootfs.h                LD_FLAGS       hardening, then the user's LDFLAGS
@@ -45,8 +45,8 @@ all: lib bin pkg
 lib: $(LIBS)
 bin: $(BINS)
 
--include capi/capi.mk
--include examples/c/minictr.mk
+include capi/capi.mk
+include examples/c/minictr.mk
 
 # What other build systems read. Both files find the prefix from where they lie, so an installed tree can be moved.
 pkg: $(BUILD)/lib/pkgconfig/rootfs.pc $(BUILD)/lib/cmake/rootfs/rootfs-config.cmake \
@@ -68,6 +68,7 @@ install: all
 		$(DESTDIR)$(INCDIR) $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man3 $(DESTDIR)$(DATADIR)/schema
 	$(INSTALL) -m 755 $(BUILD)/lib/librootfs.so.0 $(DESTDIR)$(LIBDIR)/
 	ln -sf librootfs.so.0 $(DESTDIR)$(LIBDIR)/librootfs.so
+	$(INSTALL) -m 644 $(BUILD)/lib/librootfs.a $(DESTDIR)$(LIBDIR)/
 	$(INSTALL) -m 755 $(BUILD)/lib/librootfs/librootfs-engine.so $(BUILD)/lib/librootfs/rootfs-helper $(DESTDIR)$(LIBDIR)/librootfs/
 	$(call package,cmake/rootfs.pc.in,$(DESTDIR)$(LIBDIR)/pkgconfig/rootfs.pc,$(LIBDIR)/pkgconfig,$(INCDIR))
 	$(call package,cmake/rootfs-config.cmake.in,$(DESTDIR)$(LIBDIR)/cmake/rootfs/rootfs-config.cmake,$(LIBDIR)/cmake/rootfs,$(INCDIR))
@@ -80,7 +81,7 @@ install: all
 
 uninstall:
 	rm -rf $(DESTDIR)$(LIBDIR)/librootfs $(DESTDIR)$(LIBDIR)/cmake/rootfs $(DESTDIR)$(DATADIR)/schema
-	rm -f $(DESTDIR)$(LIBDIR)/librootfs.so.0 $(DESTDIR)$(LIBDIR)/librootfs.so $(DESTDIR)$(LIBDIR)/pkgconfig/rootfs.pc \
+	rm -f $(DESTDIR)$(LIBDIR)/librootfs.so.0 $(DESTDIR)$(LIBDIR)/librootfs.so $(DESTDIR)$(LIBDIR)/librootfs.a $(DESTDIR)$(LIBDIR)/pkgconfig/rootfs.pc \
 		$(DESTDIR)$(INCDIR)/rootfs.h $(DESTDIR)$(BINDIR)/minictr \
 		$(patsubst man/%,$(DESTDIR)$(MANDIR)/man1/%,$(wildcard man/*.1)) \
 		$(patsubst man/%,$(DESTDIR)$(MANDIR)/man3/%,$(wildcard man/*.3))
