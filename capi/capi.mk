@@ -43,6 +43,25 @@ $(BUILD)/lib/librootfs.so.0: $(LIB_OBJECTS) capi/rootfs.map
 $(BUILD)/lib/librootfs.so: $(BUILD)/lib/librootfs.so.0
 	ln -sf librootfs.so.0 $@
 
+# For static hosts: one object, of which only rootfs_* can be seen. It has no path of its own to look beside, so it looks in
+# the directory of the installed engine, which is fixed here.
+$(CAPI)/static/dir: FORCE
+	@mkdir -p $(@D)
+	@echo '$(LIBDIR)/librootfs' | cmp -s - $@ || echo '$(LIBDIR)/librootfs' > $@
+.PHONY: FORCE
+
+$(CAPI)/static/path.o: capi/lib/path.c $(CAPI_HEADERS) $(CAPI)/static/dir
+	$(CC) $(CAPI_FLAGS) -DROOTFS_ENGINE_DIR='"$(LIBDIR)/librootfs"' -c -o $@ $<
+
+$(BUILD)/lib/librootfs.a: $(filter-out $(CAPI)/lib/path.o,$(LIB_OBJECTS)) $(CAPI)/static/path.o
+	@mkdir -p $(@D)
+	$(CC) -r -nostdlib -o $(CAPI)/static/librootfs.o $^
+	$(OBJCOPY) --wildcard --keep-global-symbol='rootfs_*' $(CAPI)/static/librootfs.o
+	@rm -f $@
+	$(AR) rcsD $@ $(CAPI)/static/librootfs.o
+
+lib: $(BUILD)/lib/librootfs.a
+
 $(BUILD)/lib/librootfs/rootfs-helper: $(HELPER_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) -pie $(CFLAGS) -o $@ $^ $(LD_FLAGS)
