@@ -53,5 +53,6 @@ func enabled(label string) error {
 	if selinux.GetEnabled() {
 		return nil
 	}
-	return errs.Cannot("selinux", label, "a label was asked for and the kernel has no SELinux enabled")
+	// Whichever step comes upon it first, the field to be changed is the label's.
+	return errs.At("/linux/mountLabel", errs.Cannot("selinux", label, "a label was asked for and the kernel has no SELinux enabled"))
 }
