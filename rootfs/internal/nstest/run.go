@@ -8,10 +8,12 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/librootfs/librootfs/rootfs/internal/errs"
 	"golang.org/x/sys/unix"
 )
 
@@ -142,7 +144,8 @@ func Start(t testing.TB, s Spec) *Process {
 	return p
 }
 
-// Wait gives what the function returned, as Run does.
+// Wait gives what the function returned, as Run does. An error that says that a call of ROOTFS_TEST_DENY is needed skips the
+// test.
 func (p *Process) Wait() ([]byte, error) {
 	p.t.Helper()
 	timer := time.AfterFunc(p.limit, func() { p.Cmd.Process.Signal(syscall.SIGQUIT) }) // Go prints its stacks
@@ -173,11 +176,30 @@ func (p *Process) Wait() ([]byte, error) {
 	}
 	switch {
 	case r.Error != nil:
+		if call := p.needs(r.Error); call != "" {
+			p.t.Skipf("needs %s, which is denied: %v", call, r.Error)
+		}
 		return r.Output, r.Error
 	case r.Plain != "":
 		return r.Output, errors.New(r.Plain)
 	}
 	return r.Output, nil
+}
+
+// needs gives the call that ROOTFS_TEST_DENY denies and that an error of the kind "unsupported" names: the feature cannot be
+// had there, and the library says so.
+func (p *Process) needs(e *errs.Error) string {
+	if e.Code != errs.Unsupported {
+		return ""
+	}
+	for _, d := range denialsOfEnvironment(p.t) {
+		for _, call := range d.Calls {
+			if strings.Contains(e.Error(), call) {
+				return call
+			}
+		}
+	}
+	return ""
 }
 
 func (p *Process) texts() string {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -65,6 +66,17 @@ func denialsOfEnvironment(t testing.TB) []Denial {
 		}
 	}
 	return list
+}
+
+// Denied tells whether ROOTFS_TEST_DENY denies a call.
+func Denied(t testing.TB, call string) bool {
+	t.Helper()
+	for _, d := range denialsOfEnvironment(t) {
+		if slices.Contains(d.Calls, call) {
+			return true
+		}
+	}
+	return false
 }
 
 // DenyHere puts the denial in force for every thread of this process, and its children, for good.
