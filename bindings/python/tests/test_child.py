@@ -222,6 +222,20 @@ def test_a_source_may_be_a_descriptor(bundle, as_dict):
     init_child(child)
 
 
+def test_an_idmapped_mount_in_a_pid_namespace(bundle):
+    """The /proc that pid 1 of a new pid namespace sees before prepare shows the host's processes under its pids."""
+    maps = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+    source = str(bundle.volume())
+    bundle.mount(destination="/mnt", type="bind", source=source, options=["bind", "idmap"], uidMappings=maps, gidMappings=maps)
+    path = bundle.write()
+
+    def child():
+        rootfs.prepare(path)
+        assert Path("/mnt/data").stat().st_uid == 100000
+
+    init_child(child)
+
+
 def test_a_parent_opens_what_the_child_cannot(bundle):
     maps = [{"containerID": 0, "hostID": 100000, "size": 65536}]
     index = bundle.mount(

@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::io;
+use std::path::Path;
 
 use rootfs::{Command, Config, Error, MountCommands, Options, Request, State};
 use serde_json::json;
@@ -64,16 +65,34 @@ fn a_relative_bundle_is_an_error_of_the_option() {
 
 #[test]
 fn every_option_is_one_that_the_library_knows() {
+    let options = every_option();
+    Request::new(config()).options(options.clone()).validate().unwrap();
+    // And none that it knows is missing here.
+    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../schema/options.json");
+    let schema: serde_json::Value = serde_json::from_slice(&std::fs::read(schema).unwrap()).unwrap();
+    let ours = serde_json::to_value(options).unwrap();
+    let names = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let mount = "/mountCommands/items/properties";
+    for (theirs, ours) in [
+        (&schema["properties"], &ours),
+        (&schema["properties"]["state"]["properties"], &ours["state"]),
+        (schema["properties"].pointer(mount).unwrap(), &ours["mountCommands"][0]),
+        (&schema["$defs"]["commands"]["items"]["properties"], &ours["mountCommands"][0]["before"][0]),
+    ] {
+        assert_eq!(names(theirs), names(ours));
+    }
+}
+
+fn every_option() -> Options {
     let command = Command { path: "/bin/true".into(), args: vec!["a".into()], env: vec!["A=b".into()], dir: Some("/".into()) };
-    let options = Options {
+    Options {
         bundle: Some("/tmp".into()),
         state: Some(State { id: "c1".into(), pid: Some(7), annotations: [("a".into(), "b".into())].into() }),
         no_pivot_root: true,
         rootless: true,
         cgroup2_path: Some("/a".into()),
         mount_commands: vec![MountCommands { mount: 1, before: vec![command.clone()], after: vec![command] }],
-    };
-    Request::new(config()).options(options).validate().unwrap();
+    }
 }
 
 #[test]
