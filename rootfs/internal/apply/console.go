@@ -10,6 +10,9 @@ import (
 
 // Console opens a terminal of the container's own devpts and binds it over /dev/console. The caller owns the master.
 func (x *Executor) Console(t console.Terminal) (master int, err error) {
+	if err := x.mayMount("/dev/console"); err != nil {
+		return -1, err
+	}
 	fd, err := linux.Open("/", unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return -1, err

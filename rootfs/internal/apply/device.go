@@ -118,6 +118,9 @@ func deviceName(d *plan.Device) string {
 
 // bindDevice puts the host's node of the same path there, since mknod(2) of a device is refused in a user namespace.
 func (x *Executor) bindDevice(d *plan.Device, dir int, name string) error {
+	if err := x.mayMount(d.Path); err != nil {
+		return err
+	}
 	host, err := linux.Open(d.Path, unix.O_PATH|unix.O_NOFOLLOW)
 	if err != nil {
 		return err
@@ -131,6 +134,16 @@ func (x *Executor) bindDevice(d *plan.Device, dir int, name string) error {
 		return errs.Refuse("fstat", d.Path, "the host's node, to be bound, is not the device "+deviceName(d))
 	}
 	return bindFile(host, d.Path, dir, name)
+}
+
+// mayMount refuses a mount that the config did not ask for where it would be one of the host's own.
+func (x *Executor) mayMount(path string) error {
+	for _, s := range x.plan.Prepare {
+		if root, ok := s.(*plan.OpenRoot); ok && !root.HasMountNS {
+			return errs.Cannot("mount", path, "it can only be bound here, and without a mount namespace that would be a mount of the host's")
+		}
+	}
+	return nil
 }
 
 // bindFile binds what host stands for over a file in dir, made where it is missing. A symlink is never followed.
