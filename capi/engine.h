@@ -27,8 +27,9 @@ struct engine_call {
 	struct rootfs_terminal terminal;
 	int32_t userns;                 /* ENGINE_OPEN_SOURCES, or -1 */
 	int32_t master;                 /* result of ENGINE_CONSOLE */
-	/* Set by engine_run: calls on_mounts_ready with the signal state that is the host's, and keeps what it returned. */
+	/* Set by engine_run: call the host back with the signal state that is the host's. ready keeps what it returned. */
 	int (*ready)(struct engine_call *call);
+	void (*tell)(void (*on_progress)(void *, const struct rootfs_progress *), void *user, const struct rootfs_progress *progress);
 	/* The alternate signal stack that the runtime gave this thread on its first call and expects on each later one: kept
 	 * per thread by the caller, zero at first. */
 	stack_t *go_stack;

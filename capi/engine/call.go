@@ -21,11 +21,15 @@ var prepared *rootfs.Prepared
 // begun tells that Prepare was entered: a second one, also after a failure, would work on a root that is half switched.
 var begun, finalized bool
 
+// current is the call that is being done: one at a time, by the lock of librootfs.so.
+var current *C.struct_engine_call
+
 // rootfs_go_call does one call. A panic becomes an error, so that a defect of the library is a failed container and not
 // a dead host.
 //
 //export rootfs_go_call
 func rootfs_go_call(call *C.struct_engine_call) (code C.int) {
+	current = call
 	defer func() {
 		if r := recover(); r != nil {
 			code = fail(call, &rootfs.Error{Code: C.ROOTFS_ERR_INTERNAL, Op: "panic", Detail: panicText(r)})

@@ -5,8 +5,8 @@ package main
 #include "engine.h"
 
 static inline int call_ready(struct engine_call *c) { return c->ready(c); }
-static inline void call_progress(void (*f)(void *, const struct rootfs_progress *), void *user,
-				 const struct rootfs_progress *p) { f(user, p); }
+static inline void call_tell(struct engine_call *c, void (*f)(void *, const struct rootfs_progress *), void *user,
+			     const struct rootfs_progress *p) { c->tell(f, user, p); }
 */
 import "C"
 
@@ -75,7 +75,7 @@ func (t *progressText) tell(p rootfs.Progress) {
 	c := C.struct_rootfs_progress{index: C.uint32_t(p.Index), count: C.uint32_t(p.Count)}
 	c.size = C.uint32_t(unsafe.Sizeof(c))
 	c.operation, c.target, c.pointer = put(op), put(target), put(pointer)
-	C.call_progress(t.to, t.user, &c)
+	C.call_tell(current, t.to, t.user, &c)
 	if p.Index+1 == p.Count {
 		C.free(unsafe.Pointer(t.buf))
 		t.buf, t.room = nil, 0

@@ -105,10 +105,33 @@ void guard_end_start(void)
 	}
 }
 
-void guard_enter(stack_t *go_stack)
+/* The calling thread's part: its alternate stack, its mask. */
+static void take_thread(void)
 {
 	sigset_t open;
 
+	sigaltstack(NULL, &stay.stack);
+	if ((stay.stack.ss_flags & SS_DISABLE) && stay.go_stack->ss_sp)
+		sigaltstack(stay.go_stack, NULL);
+	sigemptyset(&open);
+	sigaddset(&open, SIGSEGV);
+	sigaddset(&open, SIGBUS);
+	sigaddset(&open, SIGFPE);
+	mask_raw(SIG_UNBLOCK, &open, &stay.mask);
+}
+
+static void give_thread_back(void)
+{
+	/* First the mask, so that a handler of the host's that was waiting runs while its stack is still there. */
+	mask_raw(SIG_SETMASK, &stay.mask, NULL);
+	if (stay.stack.ss_flags & SS_DISABLE) {
+		sigaltstack(NULL, stay.go_stack);
+		sigaltstack(&stay.stack, NULL);
+	}
+}
+
+void guard_enter(stack_t *go_stack)
+{
 	for (int sig = 1; sig <= SIGNALS; sig++) {
 		struct action now;
 		int i = go_index(sig);
@@ -122,24 +145,26 @@ void guard_enter(stack_t *go_stack)
 		}
 	}
 	stay.go_stack = go_stack;
-	sigaltstack(NULL, &stay.stack);
-	if ((stay.stack.ss_flags & SS_DISABLE) && go_stack->ss_sp)
-		sigaltstack(go_stack, NULL);
-	sigemptyset(&open);
-	sigaddset(&open, SIGSEGV);
-	sigaddset(&open, SIGBUS);
-	sigaddset(&open, SIGFPE);
-	mask_raw(SIG_UNBLOCK, &open, &stay.mask);
+	take_thread();
 }
 
 void guard_leave(void)
 {
-	/* First the mask, so that a handler of the host's that was waiting runs while its stack is still there. */
-	mask_raw(SIG_SETMASK, &stay.mask, NULL);
-	if (stay.stack.ss_flags & SS_DISABLE) {
-		sigaltstack(NULL, stay.go_stack);
-		sigaltstack(&stay.stack, NULL);
-	}
+	give_thread_back();
 	for (int sig = 1; sig <= SIGNALS; sig++)
 		restore(sig);
+}
+
+void guard_pause(void)
+{
+	give_thread_back();
+	for (int i = 0; i < GO_SIGNALS; i++)
+		restore(go_signals[i]);
+}
+
+void guard_resume(void)
+{
+	for (int i = 0; i < GO_SIGNALS; i++)
+		exchange(go_signals[i], &go_actions[i]);
+	take_thread();
 }

@@ -123,6 +123,13 @@ static int ready(struct engine_call *call)
 	return call->ready_result;
 }
 
+static void tell(void (*on_progress)(void *, const struct rootfs_progress *), void *user, const struct rootfs_progress *progress)
+{
+	guard_pause();
+	on_progress(user, progress);
+	guard_resume();
+}
+
 int engine_run(struct engine_call *call)
 {
 	int code;
@@ -133,6 +140,7 @@ int engine_run(struct engine_call *call)
 				  "after the engine was started, whose threads would stay behind in the host's root: enter the "
 				  "namespaces before the first call");
 	call->ready = ready;
+	call->tell = tell;
 	guard_enter(call->go_stack);
 	code = rootfs_go_call(call);
 	guard_leave();

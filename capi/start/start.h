@@ -21,6 +21,10 @@ void guard_end_start(void);          /* after: remembers them, and puts the host
 void guard_enter(stack_t *go_stack); /* the runtime's signal state for this thread */
 void guard_leave(void);              /* the host's again */
 
+/* The same for a callback that is short, and comes often: only what the callback itself could notice. */
+void guard_resume(void);
+void guard_pause(void);
+
 /* pool.c: whether this thread and the runtime's still share root and working directory. */
 int pool_shares_fs(void);
 

@@ -293,15 +293,24 @@ static void callback_fails(void)
 	CHECK(state_in_callback, "the callback did not run with the host's signal state");
 }
 
-static unsigned steps, last_count, out_of_order;
+static unsigned steps, last_count, out_of_order, state_in_progress;
 
 static void on_step(void *user, const struct rootfs_progress *p)
 {
-	(void)user;
 	if (p->index == 0)
 		steps = 0;
 	out_of_order += p->index != steps++ || !p->operation[0] || !p->target || !p->pointer || p->size != sizeof *p;
 	last_count = p->count;
+	if (user) {
+		struct snapshot inside;
+
+		/* All but SA_ONSTACK, which handlers keep meanwhile. */
+		snapshot_take(&inside);
+		for (int sig = 1; sig < 33; sig++)
+			state_in_progress += inside.actions[sig].handler != ((struct snapshot *)user)->actions[sig].handler;
+		state_in_progress += inside.mask != ((struct snapshot *)user)->mask ||
+				     memcmp(&inside.stack, &((struct snapshot *)user)->stack, sizeof inside.stack);
+	}
 }
 
 static void progress(void)
@@ -311,12 +320,16 @@ static void progress(void)
 	need_root();
 	small_request(&request);
 	own_mounts();
+	unusual_host();
+	snapshot_take(&before);
 	request.on_progress = on_step;
+	request.user = &before;
 	WORKS(rootfs_prepare(&request, &error));
 	CHECK(steps == last_count && steps > 8 && !out_of_order, "%u of %u steps, %u out of order", steps, last_count, out_of_order);
 	memset(&request, 0xff, sizeof request); /* the library keeps nothing of it */
 	WORKS(rootfs_finalize(&error));
 	CHECK(steps == last_count && steps > 2 && !out_of_order, "%u of %u steps, %u out of order", steps, last_count, out_of_order);
+	CHECK(!state_in_progress, "signal state of Go in a callback, %u times", state_in_progress);
 }
 
 /* setuid(2) is done by glibc on every thread, by a signal: the engine's threads must take it. */
