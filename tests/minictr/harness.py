@@ -101,10 +101,14 @@ class ContainerCase(unittest.TestCase):
         self.bundle = Path(tempfile.mkdtemp(prefix="bundle-", dir=self.scratch))
         self.bundle.chmod(0o755)
         self.id = self.bundle.name
+        self.before = self.containers()  # what a failed test before left is its own affair
         self.addCleanup(self.check_clean)
 
+    def containers(self):
+        return {c.name for c in self.root.iterdir()} if self.root.exists() else set()
+
     def check_clean(self):
-        left = [c.name for c in self.root.iterdir()] if self.root.exists() else []
+        left = sorted(self.containers() - self.before)
         why = [self.ctr("delete", "--force", name).stderr for name in left]
         self.assertEqual(left, [], f"containers left over {why}")
         cgroups = list(Path("/sys/fs/cgroup").glob(f"*/minictr/{self.id}*"))
