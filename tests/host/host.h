@@ -20,7 +20,7 @@ struct test_case {
 };
 /* Each file has a table that ends with a NULL name. */
 extern const struct test_case load_cases[], fork_cases[], refuse_cases[], state_cases[], signal_cases[], abi_cases[],
-	remote_cases[], fault_cases[], cxx_cases[];
+	remote_cases[], exec_cases[], fault_cases[], cxx_cases[];
 
 void check_failed(const char *file, int line, const char *format, ...) __attribute__((noreturn, format(printf, 3, 4)));
 void skip(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
