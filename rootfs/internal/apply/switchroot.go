@@ -2,16 +2,12 @@ package apply
 
 import (
 	"errors"
-	"strings"
-
-	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
 	"github.com/librootfs/librootfs/rootfs/internal/errs"
 	"github.com/librootfs/librootfs/rootfs/internal/inroot"
 	"github.com/librootfs/librootfs/rootfs/internal/linux"
 	"github.com/librootfs/librootfs/rootfs/internal/plan"
-	"github.com/librootfs/librootfs/rootfs/internal/procfs"
 )
 
 // switchRoot makes the container's root the root of the process; the working directory is "/" afterwards.
@@ -82,45 +78,6 @@ func (x *Executor) move() error {
 		return err
 	}
 	return x.chroot()
-}
-
-func (x *Executor) hideFull() error {
-	root, err := procfs.Readlink(x.root.FD)
-	if err != nil {
-		return err
-	}
-	info, err := procfs.Read("self/mountinfo")
-	if err != nil {
-		return err
-	}
-	full, err := mountinfo.GetMountsFromReader(strings.NewReader(string(info)), func(m *mountinfo.Info) (skip, stop bool) {
-		inside := m.Mountpoint == root || strings.HasPrefix(m.Mountpoint, root+"/")
-		return inside || m.Root != "/" || (m.FSType != "proc" && m.FSType != "sysfs"), false
-	})
-	if err != nil {
-		return errs.Sys("mountinfo", "", err)
-	}
-	for _, m := range full {
-		if err := hide(m.Mountpoint); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func hide(path string) error {
-	err := linux.Mount("", path, "", unix.MS_SLAVE|unix.MS_REC, "")
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EINVAL) {
-		return nil // a mount above it went first
-	}
-	if err == nil {
-		err = linux.Unmount(path, unix.MNT_DETACH)
-	}
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EPERM) {
-		// Locked by the user namespace that owns it: it cannot go, but it can be covered.
-		err = linux.Mount("tmpfs", path, "tmpfs", unix.MS_RDONLY, "")
-	}
-	return err
 }
 
 func (x *Executor) chroot() error {
