@@ -11,6 +11,7 @@ import (
 	"os"
 	"runtime"
 	"syscall"
+	"time"
 	"unsafe"
 )
 
@@ -55,6 +56,10 @@ func fault(call *C.struct_engine_call) {
 	case "fault exit":
 		os.Stderr.WriteString("last words")
 		os.Exit(3)
+	case "fault hang":
+		for {
+			time.Sleep(time.Hour)
+		}
 	case "fault kill":
 		syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {}

@@ -21,7 +21,9 @@
 
 #include "internal.h"
 
-#define SECONDS 30 /* a plan takes milliseconds; this bounds what a hung file system does to the caller */
+#ifndef HELPER_SECONDS
+#define HELPER_SECONDS 30 /* a plan takes milliseconds; this bounds what a hung file system does to the caller */
+#endif
 #define STACK (64 * 1024)
 
 struct job {
@@ -73,7 +75,7 @@ static int mind(void *p)
 {
 	struct job *job = p;
 	struct sigaction fresh = { .sa_handler = SIG_DFL };
-	struct timespec patience = { SECONDS, 0 };
+	struct timespec patience = { HELPER_SECONDS, 0 };
 	sigset_t child;
 	int pid, status;
 
@@ -84,6 +86,7 @@ static int mind(void *p)
 		return 125;
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
+	/* A signal that was sent before is kept, since it is blocked: none can be missed between the two calls. */
 	while (waitpid(pid, &status, WNOHANG) == 0) {
 		if (sigtimedwait(&child, NULL, &patience) < 0 && errno == EAGAIN) {
 			kill(pid, SIGKILL);
@@ -108,7 +111,7 @@ static int refuse(struct rootfs_error *error, const char *path, int status)
 {
 	switch (status) {
 	case 124:
-		return fail(error, ROOTFS_ERR_SYSTEM, ETIMEDOUT, "helper", "%s did not end within %d seconds", path, SECONDS);
+		return fail(error, ROOTFS_ERR_SYSTEM, ETIMEDOUT, "helper", "%s did not end within %d seconds", path, HELPER_SECONDS);
 	case 125:
 		return fail(error, ROOTFS_ERR_SYSTEM, EAGAIN, "clone", "no process can be made for %s (RLIMIT_NPROC, pids cgroup)", path);
 	case 126:

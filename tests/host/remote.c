@@ -228,6 +228,24 @@ static void open_sources(void)
 	snapshot_same(&before, &after, "");
 }
 
+#ifdef HELPER_SECONDS
+/* With a library that waits for 2 seconds (30 in the product), and an engine that hangs on demand. */
+static void hanging_helper(void)
+{
+	struct rootfs_request request = ROOTFS_REQUEST_INIT;
+	struct snapshot before, after;
+	double start = now_ms();
+
+	request.config = "fault hang";
+	request.config_len = strlen(request.config);
+	snapshot_take(&before);
+	REFUSED(rootfs_validate(&request, &error), ROOTFS_ERR_SYSTEM, "did not end within 2 seconds");
+	CHECK(error.errnum == ETIMEDOUT && now_ms() - start < 10000, "errnum %d after %.0f ms", error.errnum, now_ms() - start);
+	snapshot_take(&after);
+	snapshot_same(&before, &after, "");
+}
+#endif
+
 /* A source that the parent opened reaches the container. */
 static struct rootfs_source passed[4];
 static struct rootfs_request passing;
@@ -272,6 +290,9 @@ const struct test_case remote_cases[] = {
 	{ "helper: 10 MB documents", big_document },
 	{ "helper: RLIMIT_FSIZE", hard_limits },
 	{ "helper: 600 sources opened and handed over", open_sources },
+#ifdef HELPER_SECONDS
+	{ "helper: one that hangs is ended", hanging_helper },
+#endif
 	{ "helper: a source by descriptor reaches the container", source_from_parent },
 	{ NULL, NULL },
 };
