@@ -2,6 +2,8 @@
 package console
 
 import (
+	"errors"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/librootfs/librootfs/rootfs/internal/errs"
@@ -100,5 +102,10 @@ func set(master, peer int, t Terminal) error {
 	if t.GID == 0 {
 		gid = -1
 	}
-	return errs.Sys("fchown", "terminal", unix.Fchown(peer, int(t.UID), gid))
+	err = errs.Sys("fchown", "terminal", unix.Fchown(peer, int(t.UID), gid))
+	var e *errs.Error
+	if errors.As(err, &e) && e.Errno == unix.EINVAL {
+		e.Detail = "the owner or group has no id in the container's user namespace"
+	}
+	return err
 }
