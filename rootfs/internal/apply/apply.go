@@ -48,6 +48,9 @@ type Executor struct {
 	outside uint64
 	// ids are the mounts that a later RemountReadonly comes back to, by target; 0 while they are not yet made.
 	ids map[string]uint64
+	// made are the mounts by their steps, as the mount table numbers them: where links lead, a path alone does not tell
+	// which mount covers which.
+	made map[plan.Step]int
 
 	masks maskSources
 
@@ -58,7 +61,7 @@ type Executor struct {
 
 // New makes an executor for one plan.
 func New(p *plan.Plan, host Host) *Executor {
-	x := &Executor{host: host, plan: p, root: inroot.Root{FD: -1}, dir: -1, ids: map[string]uint64{}}
+	x := &Executor{host: host, plan: p, root: inroot.Root{FD: -1}, dir: -1, ids: map[string]uint64{}, made: map[plan.Step]int{}}
 	for _, steps := range [][]plan.Step{p.Prepare, p.Finalize} {
 		for _, s := range steps {
 			if r, ok := s.(*plan.RemountReadonly); ok {
@@ -68,6 +71,9 @@ func New(p *plan.Plan, host Host) *Executor {
 	}
 	return x
 }
+
+// Made gives the ids in the mount table of what the steps of mounts and masks have mounted.
+func (x *Executor) Made() map[plan.Step]int { return x.made }
 
 // Prepare does the steps up to a switched root. On an error it takes away the mounts that it made where the process has
 // not yet moved into them: with a mount namespace that others share, nothing stays behind.

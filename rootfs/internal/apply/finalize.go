@@ -140,7 +140,18 @@ func (x *Executor) maskPath(s *plan.MaskPath) error {
 		return err
 	}
 	defer t.Close()
-	return aimed(t.Attach(target, again), t, target, s.Path)
+	return x.cover(s, t, target, again)
+}
+
+// cover attaches one mask.
+func (x *Executor) cover(s *plan.MaskPath, t *tree.Tree, target int, again func() (int, error)) error {
+	if err := t.Attach(target, again); err != nil {
+		return aimed(err, t, target, s.Path)
+	}
+	if id := linux.TableID(t.FD); id != 0 {
+		x.made[s] = id
+	}
+	return nil
 }
 
 func (x *Executor) maskDir(s *plan.MaskPath, target int, again func() (int, error)) error {
@@ -150,7 +161,7 @@ func (x *Executor) maskDir(s *plan.MaskPath, target int, again func() (int, erro
 			return err
 		}
 		defer t.Close()
-		return aimed(t.Attach(target, again), t, target, s.Path)
+		return x.cover(s, t, target, again)
 	}
 	fs := tree.FS{Type: "tmpfs", Source: "tmpfs", Super: []string{"ro"}, Data: []string{"nr_blocks=1", "nr_inodes=1"},
 		Attr: unix.MOUNT_ATTR_RDONLY}
@@ -165,9 +176,9 @@ func (x *Executor) maskDir(s *plan.MaskPath, target int, again func() (int, erro
 	if err != nil {
 		return err
 	}
-	if err := t.Attach(target, again); err != nil {
+	if err := x.cover(s, t, target, again); err != nil {
 		defer t.Close()
-		return aimed(err, t, target, s.Path)
+		return err
 	}
 	x.masks.dir = t
 	return nil

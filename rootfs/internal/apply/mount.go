@@ -169,6 +169,9 @@ func (x *Executor) finish(m *plan.Mount, t *tree.Tree, target target) error {
 	if err := propagate(m, t); err != nil {
 		return err
 	}
+	if id := linux.TableID(t.FD); id != 0 {
+		x.made[m] = id
+	}
 	if _, later := x.ids[m.Path]; later {
 		id, _, err := linux.MountID(t.FD)
 		if err != nil {

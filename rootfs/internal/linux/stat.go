@@ -30,6 +30,18 @@ func MountID(fd int) (id uint64, root bool, err error) {
 	return st.Mnt_id, st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0, nil
 }
 
+// TableID is the id under which the mount table shows the mount that fd lies on; 0 where the kernel does not tell (before 5.8).
+func TableID(fd int) int {
+	var st unix.Statx_t
+	err := retry(func() error {
+		return unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_MNT_ID, &st)
+	})
+	if err != nil || st.Mask&unix.STATX_MNT_ID == 0 {
+		return 0
+	}
+	return int(st.Mnt_id)
+}
+
 // Same tells whether two descriptors stand for the same inode.
 func Same(a, b int) (bool, error) {
 	sa, err := Fstat(a)

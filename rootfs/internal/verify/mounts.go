@@ -40,11 +40,14 @@ const accessTime = unix.MOUNT_ATTR__ATIME | unix.MOUNT_ATTR_NODIRATIME
 
 func (c *checker) mount(s *plan.Mount) {
 	fd, m, root, err := c.open(s.Path)
+	defer linux.Close(fd)
+	if below := c.hidden(s, m, err); below != nil {
+		m, root, err = below, true, nil
+	}
 	if err != nil {
 		c.failed("mount", "is there", err)
 		return
 	}
-	defer linux.Close(fd)
 	c.want("mount", "true", boolean(root))
 	s = standsFor(s, m)
 	if s.Type != "bind" && s.Type != "" {
@@ -53,7 +56,8 @@ func (c *checker) mount(s *plan.Mount) {
 			c.want("source", s.Source, m.Source)
 		}
 	}
-	c.attributes(s, m)
+	// A read-only path makes a copy of what is mounted there, with this one flag more.
+	c.attributes(s, m, m.ID != c.idOf(s) && c.readonlyPaths)
 	if c.everywhere != 0 {
 		c.propagationOf([]uint64{c.everywhere}, m)
 		return
@@ -72,11 +76,15 @@ func standsFor(s *plan.Mount, m *mountinfo.Info) *plan.Mount {
 	return s
 }
 
-func (c *checker) attributes(s *plan.Mount, m *mountinfo.Info) {
+func (c *checker) attributes(s *plan.Mount, m *mountinfo.Info, copied bool) {
 	has := attrOf(m)
-	want, clear := s.Attr|s.RecAttr, s.Clear|s.RecClear
+	// The recursive attributes are set last. One of the access time clears the others of it.
+	want, clear := s.Attr&^s.RecClear|s.RecAttr, s.Clear|s.RecClear
 	if c.readonly[s.Path] {
 		want |= unix.MOUNT_ATTR_RDONLY
+	}
+	if copied {
+		clear &^= unix.MOUNT_ATTR_RDONLY
 	}
 	clear &^= want
 	mask := want | clear
@@ -102,7 +110,9 @@ func (c *checker) propagationOf(flags []uint64, m *mountinfo.Info) {
 	case unix.MS_SHARED:
 		c.want("propagation", "shared", word(shared, "shared", m.Optional))
 	case unix.MS_SLAVE: // without a master it is private
-		c.want("propagation", "slave", word(!shared && !unbindable, "slave", m.Optional))
+		// What nothing shares has no master to get: to make it a slave changes nothing.
+		was := slices.ContainsFunc(flags, func(f uint64) bool { return f&unix.MS_UNBINDABLE != 0 })
+		c.want("propagation", "slave", word(!shared && (!unbindable || was), "slave", m.Optional))
 	case unix.MS_PRIVATE:
 		c.want("propagation", "private", word(!shared && !slave && !unbindable, "private", m.Optional))
 	case unix.MS_UNBINDABLE:

@@ -1,5 +1,6 @@
 // Package verify holds a plan against what the kernel reports in a process that stands in the finished root. It reads
-// only, and takes nothing from what the executor believed: the mount table, stat(2) and the files below /proc tell.
+// only: the mount table, stat(2) and the files below /proc tell, not what the executor believed. Of that it takes, where there
+// is one in the same process, only the ids of the mounts, to find those that are covered.
 package verify
 
 import (
@@ -33,20 +34,24 @@ type Deviation struct {
 	Got     string
 }
 
-// Run checks every step of a plan whose outcome can be seen afterwards.
-func Run(p *plan.Plan) (*Report, error) {
+// Run checks every step of a plan whose outcome can be seen afterwards. made are ids in the mount table, by step, or nil.
+func Run(p *plan.Plan, made map[plan.Step]int) (*Report, error) {
 	fd, err := linux.Open("/", unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return nil, err
 	}
 	defer linux.Close(fd)
-	c := &checker{root: inroot.Root{FD: fd}, readonly: map[string]bool{}, covered: coveredBy(p)}
+	c := &checker{root: inroot.Root{FD: fd}, readonly: map[string]bool{}, covered: coveredBy(p), made: made}
+	c.numberSteps(p)
 	if err := c.readMounts(); err != nil {
 		return nil, err
 	}
 	for _, s := range p.Finalize {
-		if r, ok := s.(*plan.RemountReadonly); ok {
-			c.readonly[r.Path] = true
+		switch s := s.(type) {
+		case *plan.RemountReadonly:
+			c.readonly[s.Path] = true
+		case *plan.ReadonlyPath:
+			c.readonlyPaths = true
 		}
 	}
 	for _, s := range slices.Concat(p.Prepare, p.Finalize) {
@@ -73,10 +78,15 @@ type checker struct {
 	mounts map[int]*mountinfo.Info
 	// readonly are the targets that become read-only in finalize.
 	readonly map[string]bool
+	// readonlyPaths: the plan has any.
+	readonlyPaths bool
 	// everywhere is what the root's recursive propagation gave to all mounts, or 0.
 	everywhere uint64
 	// covered tells for each step whether a later one lies over its target.
 	covered map[int]bool
+	// made are the mounts' ids by step, and steps the other way round: id to index.
+	made    map[plan.Step]int
+	steps   map[int]int
 	index   int
 	current plan.Step
 }
@@ -98,35 +108,6 @@ func (c *checker) readMounts() error {
 	return nil
 }
 
-// coveredBy finds the steps whose targets lie below a mount that a later step makes, or that are mounted over or remounted.
-func coveredBy(p *plan.Plan) map[int]bool {
-	all := append(append([]plan.Step{}, p.Prepare...), p.Finalize...)
-	covered := map[int]bool{}
-	seen, changed := map[string]bool{}, map[string]bool{}
-	for i := len(all) - 1; i >= 0; i-- {
-		path := all[i].Target()
-		for at := path; at != ""; at = at[:max(strings.LastIndexByte(at, '/'), 0)] {
-			if seen[at] {
-				covered[i] = true
-			}
-		}
-		switch s := all[i].(type) {
-		case *plan.Mount:
-			covered[i] = covered[i] || changed[path]
-			if s.Remount {
-				changed[path] = true
-			} else {
-				seen[path] = true
-			}
-		case *plan.MaskPath:
-			seen[path] = true
-		case *plan.ReadonlyPath:
-			// The mount that it binds onto itself is still what it was, but for being read-only.
-		}
-	}
-	return covered
-}
-
 // want notes a promise, and a deviation where it is not kept.
 func (c *checker) want(aspect, want, got string) {
 	c.report.Checked++
@@ -145,6 +126,12 @@ func (c *checker) step(s plan.Step) {
 	c.current = s
 	if c.covered[c.index] {
 		return
+	}
+	switch s.(type) {
+	case *plan.Device, *plan.Symlink, *plan.RemountReadonly, *plan.ReadonlyPath, *plan.MaskPath:
+		if c.under(s.Target(), c.index+1) {
+			return
+		}
 	}
 	switch s := s.(type) {
 	case *plan.Mount:
