@@ -186,6 +186,20 @@ func (p *Process) Wait() ([]byte, error) {
 	return r.Output, nil
 }
 
+// WaitDeath waits for a process that is to be killed before its function returns.
+func (p *Process) WaitDeath() {
+	p.t.Helper()
+	kill := time.AfterFunc(p.limit, func() { p.Cmd.Process.Kill() })
+	begin := time.Now()
+	p.Cmd.Wait()
+	if !kill.Stop() {
+		p.t.Fatalf("nstest: %s was to be killed, and went on for %v", p.name, time.Since(begin))
+	}
+	if b := <-p.answer; len(b) > 0 {
+		p.t.Fatalf("nstest: %s was to be killed, and returned: %s%s", p.name, b, p.texts())
+	}
+}
+
 // needs gives the call that ROOTFS_TEST_DENY denies and that an error of the kind "unsupported" names: the feature cannot be
 // had there, and the library says so.
 func (p *Process) needs(e *errs.Error) string {
