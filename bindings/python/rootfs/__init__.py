@@ -15,6 +15,7 @@ entered its namespaces. Every error is a :class:`RootfsError` with code, errno, 
 
 from ._abi import error_from_bytes, error_to_bytes
 from ._calls import console, features, finalize, open_sources, plan, prepare, start, validate, verify, version
+from ._documents import Deviation, Plan, Report
 from ._errors import (
     CallbackError,
     Code,
@@ -37,12 +38,15 @@ __all__ = [
     "CallbackError",
     "Code",
     "Config",
+    "Deviation",
     "EngineError",
     "ForkedError",
     "HookError",
     "InternalError",
     "InvalidError",
+    "Plan",
     "Progress",
+    "Report",
     "RootfsError",
     "Source",
     "Sources",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ctypes
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from . import _abi
 from ._abi import lib, new_error
+from ._documents import Plan, Report
 from ._errors import RootfsError
 from ._request import Config, Progress, Request, Source
 from ._sources import Sources
@@ -35,20 +36,19 @@ def validate(config: Config, *, options: Mapping[str, Any] | None = None) -> Non
     _abi.check(lib.rootfs_validate(ctypes.byref(Request(config, options).struct), ctypes.byref(error)), error)
 
 
-def plan(config: Config, *, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def plan(config: Config, *, options: Mapping[str, Any] | None = None) -> Plan:
     """The steps that :func:`prepare` and :func:`finalize` would do on this host, without doing them.
 
     Arguments: as for :func:`prepare`.
 
-    Returns: the document, with the lists ``prepare`` and ``finalize``; each step is a dict with ``op`` and, where they apply,
-    ``target`` (a path inside the container), ``pointer`` (the field that asked for it) and what else the step needs.
+    Returns: the :class:`Plan`, with the lists ``prepare`` and ``finalize``.
 
     Raises: as :func:`validate`. Threads and forks: as :func:`validate`.
     """
     error, out = new_error(), ctypes.c_void_p()
     request = Request(config, options)
     _abi.check(lib.rootfs_plan(ctypes.byref(request.struct), ctypes.byref(out), ctypes.byref(error)), error)
-    return _document(out)
+    return cast(Plan, _document(out))
 
 
 def features() -> dict[str, Any]:
@@ -177,14 +177,13 @@ def finalize() -> None:
     _abi.check(code, error)
 
 
-def verify(config: Config | None = None, *, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def verify(config: Config | None = None, *, options: Mapping[str, Any] | None = None) -> Report:
     """Compares what the kernel reports with what the config promised.
 
     Arguments: none for what this process has set up (after :func:`finalize`); otherwise a request as for
     :func:`prepare`, in a process that stands in the container's root and namespaces.
 
-    Returns: the report: ``checked``, how many promises were looked at, and ``deviations``, those that do not hold, each with
-    ``pointer``, ``target``, ``aspect``, ``want`` and ``got``.
+    Returns: the :class:`Report`; its list ``deviations`` is empty where all is as promised.
 
     Raises: :class:`RootfsError` where the comparison could not be made. Threads and forks: as :func:`prepare`.
     """
@@ -192,7 +191,7 @@ def verify(config: Config | None = None, *, options: Mapping[str, Any] | None = 
     request = None if config is None else Request(config, options)
     code = lib.rootfs_verify(None if request is None else ctypes.byref(request.struct), ctypes.byref(out), ctypes.byref(error))
     _abi.check(code, error)
-    return _document(out)
+    return cast(Report, _document(out))
 
 
 def _document(out: ctypes.c_void_p) -> dict[str, Any]:

@@ -51,6 +51,7 @@ def test_plan_is_a_table(bundle):
     dev = next(line for line in lines if re.search(r"mount +/dev ", line))
     assert "tmpfs" in dev
     assert "mode=755" in dev
+    assert re.search(r"device +/dev/tty +c major=5 minor=0 mode=0666", done.stdout)
     assert dev.endswith("/mounts/1")
     columns = [line.index("/mounts/") for line in lines if "/mounts/" in line]
     assert len(set(columns)) == 1, "the columns are aligned"
@@ -192,6 +193,21 @@ def test_run_reports_what_failed_in_the_child(shell_bundle):
     assert "process.args: nothing: No such file or directory" in run(shell_bundle, "true").stderr
     del shell_bundle.config["process"]["args"]
     assert "no process.args" in rootfs("run", shell_bundle.write()).stderr
+
+
+@needs_root
+def test_run_refuses_what_would_leave_traces(shell_bundle):
+    shell_bundle.config["linux"]["namespaces"] = [{"type": "pid"}]
+    assert "mount namespace" in run(shell_bundle, "true").stderr
+    shell_bundle.config["linux"]["namespaces"] = [{"type": "mnt"}]
+    assert json.loads(run(shell_bundle, "true", "--json").stderr)["error"]["pointer"] == "/linux/namespaces/0/type"
+
+
+@needs_root
+def test_run_sets_the_names_of_the_host(shell_bundle):
+    shell_bundle.config.update(hostname="box", domainname="inside")
+    names = "/proc/sys/kernel/hostname /proc/sys/kernel/domainname"
+    assert run(shell_bundle, f"cat {names}").stdout == "box\ninside\n"
 
 
 @needs_root

@@ -115,9 +115,12 @@ def test_importing_and_asking_start_nothing(bundle):
     program = f"""
 import os, sys
 def state():
-    fds = sorted(os.listdir("/proc/self/fd"))
-    status = [x for x in open("/proc/self/status") if x.startswith(("Threads", "Sig", "Umask"))]
-    return fds, status, dict(os.environ), os.getcwd()
+    kept = ("Threads", "SigBlk", "SigIgn", "SigCgt", "Umask", "NoNewPrivs")
+    status = dict(line.split(":") for line in open("/proc/self/status") if line.startswith(kept))
+    children = open(f"/proc/self/task/{{os.getpid()}}/children").read()
+    limits = open("/proc/self/limits").read()
+    environment = hash(tuple(os.environ.items()))
+    return dict(status, fds=sorted(os.listdir("/proc/self/fd")), env=environment, cwd=os.getcwd(), children=children, limits=limits)
 import ctypes, json, pathlib, dataclasses, enum, typing
 before = state()
 sys.path.insert(0, {str(HERE.parent)!r})
@@ -125,7 +128,7 @@ import rootfs
 path = pathlib.Path({str(bundle.write())!r})
 rootfs.validate(path), rootfs.plan(path), rootfs.features(), rootfs.open_sources(path).close()
 after = state()
-assert before == after, (before, after)
+assert before == after, [(name, before[name], after[name]) for name in before if before[name] != after[name]]
 """
     subprocess.run([sys.executable, "-c", program], check=True)
 

@@ -17,7 +17,7 @@ class CannotEnter(Exception):
     """The container of that process cannot be entered."""
 
 
-def verify(pid: int, bundle: Path, options: Mapping[str, Any]) -> dict[str, Any]:
+def verify(pid: int, bundle: Path, options: Mapping[str, Any]) -> rootfs.Report:
     """The report of :func:`rootfs.verify` for the bundle's config, made in the namespaces and the root of process ``pid``.
 
     Call it in a process with one thread. Raises :class:`rootfs.RootfsError`, or :class:`CannotEnter`.
@@ -32,7 +32,7 @@ def verify(pid: int, bundle: Path, options: Mapping[str, Any]) -> dict[str, Any]
     os.waitpid(child, 0)
     kind, payload = answer[:1], answer[1:]
     if kind == b"r":
-        report: dict[str, Any] = json.loads(payload)
+        report: rootfs.Report = json.loads(payload)
         return report
     if kind == b"e":
         raise rootfs.error_from_bytes(payload)

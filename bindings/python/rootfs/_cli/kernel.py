@@ -63,6 +63,11 @@ def setns(fd: int, flag: int) -> None:
     _call("setns", ctypes.c_int(fd), ctypes.c_int(flag))
 
 
+def setdomainname(name: str) -> None:
+    """setdomainname(2)"""
+    _call("setdomainname", name.encode(), ctypes.c_size_t(len(name.encode())))
+
+
 def prctl(option: int, second: int = 0, third: int = 0) -> None:
     """prctl(2); its last two arguments are 0 wherever they are used here."""
     _call("prctl", ctypes.c_int(option), *(ctypes.c_ulong(n) for n in (second, third, 0, 0)))

@@ -112,6 +112,7 @@ def _features(args: argparse.Namespace, printer: Printer) -> int:
 def _run(args: argparse.Namespace, _printer: Printer) -> int:
     bundle = _bundle(args)
     stderr = Printer(sys.stderr)
+    rootfs.validate(bundle, options=args.options)
     left = process.not_applied(json.loads((bundle / "config.json").read_bytes()))
     if left and args.json:
         stderr.line(json.dumps({"notApplied": left}))

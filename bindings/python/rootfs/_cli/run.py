@@ -37,6 +37,8 @@ def run(bundle: Path, options: Mapping[str, Any], on_progress: Callable[[Mapping
     config = json.loads((bundle / "config.json").read_bytes())
     if not (config.get("process") or {}).get("args"):
         raise InitFailed("config.json has no process.args")
+    if "mount" not in {n["type"] for n in (config.get("linux") or {}).get("namespaces") or ()}:
+        raise InitFailed("config.json asks for no mount namespace: what is mounted would stay in this one")
     # An init whose stage has ended becomes this process's child, and is waited for here.
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -142,6 +144,8 @@ def _init(
     wanted = config["process"]
     if config.get("hostname"):
         socket.sethostname(config["hostname"])
+    if config.get("domainname"):
+        kernel.setdomainname(config["domainname"])
 
     def progress(step: rootfs.Progress) -> None:
         sock.send(PROGRESS + json.dumps(step.__dict__).encode("utf-8"))

@@ -30,7 +30,8 @@
 //! parent loaded the engine gets [`Error::Forked`].
 //!
 //! A child of a parent with threads allocates memory here (the library does too), which POSIX does not promise to work and
-//! glibc makes work.
+//! glibc makes work. What the standard library locks for itself stays locked where another thread held it at the fork:
+//! reporting a panic is such a thing, so that a panic in the child of a parent whose other threads panic may hang.
 //!
 //! # Features
 //!

@@ -45,8 +45,20 @@ pub fn forked(body: impl FnOnce() -> String) -> String {
     }
 }
 
+/// The text with which `function` panics, which is not reported. For a child of its own: what reports panics is the process's.
+pub fn panic_of<T>(function: impl FnOnce() -> T) -> String {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| ()));
+    let outcome = catch_unwind(AssertUnwindSafe(function));
+    std::panic::set_hook(report);
+    match outcome {
+        Ok(_) => panic!("there was no panic"),
+        Err(payload) => message(&*payload),
+    }
+}
+
 /// The text of a panic.
-pub fn message(payload: &(dyn std::any::Any + Send)) -> String {
+fn message(payload: &(dyn std::any::Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().map(|s| s.to_string());
     text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without text".into())
 }

@@ -5,14 +5,13 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rootfs::{Error, Terminal};
 use serde_json::json;
 
-use crate::child::{forked, init_child, message};
+use crate::child::{forked, init_child, panic_of};
 use crate::root::{mount_options, write_error, Bundle};
 
 macro_rules! all {
@@ -108,8 +107,8 @@ fn a_panic_of_mounts_ready_goes_on() {
     let bundle = Bundle::new();
     init_child(|| {
         let request = bundle.request().on_mounts_ready(|| -> Result<(), Error> { panic!("ready went wrong") });
-        let payload = catch_unwind(AssertUnwindSafe(|| request.prepare())).unwrap_err();
-        assert_eq!(message(&*payload), "ready went wrong");
+        let payload = panic_of(|| request.prepare());
+        assert_eq!(payload, "ready went wrong");
         assert!(bundle.path.exists(), "the root was switched nevertheless");
         String::new()
     });
@@ -123,8 +122,8 @@ fn a_panic_of_progress_ends_prepare() {
             calls += 1;
             assert!(step.index != 1, "progress went wrong");
         });
-        let payload = catch_unwind(AssertUnwindSafe(|| request.prepare())).unwrap_err();
-        assert_eq!(message(&*payload), "progress went wrong");
+        let payload = panic_of(|| request.prepare());
+        assert_eq!(payload, "progress went wrong");
         assert_eq!(calls, 2, "called again after its panic");
         assert!(bundle.path.exists(), "the root was switched nevertheless");
         String::new()
@@ -136,8 +135,8 @@ fn a_panic_of_progress_goes_on_after_finalize() {
     init_child(|| {
         let request = bundle.request().on_progress(|step| assert!(step.operation != c"umask", "umask went wrong"));
         let prepared = request.prepare().unwrap();
-        let payload = catch_unwind(AssertUnwindSafe(|| prepared.finalize())).unwrap_err();
-        assert_eq!(message(&*payload), "umask went wrong");
+        let payload = panic_of(|| prepared.finalize());
+        assert_eq!(payload, "umask went wrong");
         assert_eq!(fs::read("/proc/keys").unwrap(), b"", "the steps after it were done");
         String::new()
     });
