@@ -154,9 +154,12 @@ int cgroup_create(struct container *c, struct rootfs_error *err)
 		bool denied = err->errnum == EACCES || err->errnum == EPERM || err->errnum == EROFS;
 		if (!denied || limits_asked(c))
 			return -1;
-		log_warn("/linux/resources: not applied: %s", err->message);
+		/* Bundles all have a device list; without a path none asks for a cgroup. */
+		if (path != NULL)
+			log_warn("/linux/cgroupsPath: not applied: this user may make no cgroup there");
 		cgroup_remove(c);
 		c->cgroup = NULL;
+		*err = (struct rootfs_error)ROOTFS_ERROR_INIT;
 		return 0;
 	}
 	return n > 0 || !limits_asked(c) ? 0 : fail_at(err, "/linux/resources", "no cgroup file system on this host");

@@ -198,10 +198,11 @@ static int await_start(struct birth *b, struct rootfs_error *err)
 	} while (connection < 0 && errno == EINTR);
 	if (connection < 0)
 		return fail_errno(err, "accept", "waiting for start");
-	close(b->start); /* a second `start` is refused by the kernel */
+	close(b->start); /* whoever else comes is refused by the kernel */
 	close(b->sync);
 	b->sync = connection;
-	return 0;
+	/* One who came at the same time and stood behind in the queue sees the end of it, without this word. */
+	return sync_send(connection, MSG_CONTINUE, 0, err);
 }
 
 static int become(struct birth *b, struct rootfs_error *err)

@@ -48,10 +48,12 @@ int command_start(const struct options *o, int argc, char **argv)
 		fail_at(&err, "/process", "is missing: there is nothing to start");
 		return report(&err);
 	}
-	/* The connection is the order to start. Only the first is accepted, whoever else comes at the same time. */
+	/* The connection is the order to start. Only the first is taken, whoever else comes at the same time. */
 	int connection = unix_connect(c.dir, "start", &err);
-	if (connection < 0)
+	if (connection < 0 || sync_expect(connection, MSG_CONTINUE, NULL, &err) < 0) {
+		fail(&err, ROOTFS_ERR_STATE, 0, "start", "container \"%s\" was started or ended at the same time", c.id);
 		return report(&err);
+	}
 	unlinkat(c.dir, "start", 0);
 	enum message type;
 	if (sync_receive(connection, &type, NULL, NULL, NULL, NULL, NULL, &err) < 0) {

@@ -15,7 +15,8 @@
  *	(closed by execve)                                       the program runs
  *
  * At any time the child may send ERROR with its struct rootfs_error and exit. After CREATED the connection made by
- * `start` takes the place of the pair, with the same two endings: an error, or closed by execve.
+ * `start` takes the place of the pair: the child says CONTINUE to the one that it takes; then the same two endings, an
+ * error, or closed by execve.
  */
 #include "minictr.h"
 
