@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "build.h"
@@ -144,12 +145,27 @@ static const char *other_go(void)
 	return second_copy() ? "another copy of librootfs.so has started its engine" : NULL;
 }
 
+/* Go moves between stacks in a way that a shadow stack takes for an attack: the process would be killed. */
+static int has_shadow_stack(void)
+{
+	unsigned long features = 0;
+
+#ifdef __x86_64__
+	if (syscall(SYS_arch_prctl, 0x5005 /* ARCH_SHSTK_STATUS, Linux 6.6 */, &features))
+		features = 0;
+#endif
+	return features & 1;
+}
+
 int engine_open(const char *path, const struct engine_entry **entry, struct rootfs_error *error)
 {
 	const char *other;
 	int fd, code;
 
 	if (!*entry) {
+		if (has_shadow_stack())
+			return fail(error, ROOTFS_ERR_ENGINE, 0, "engine", "this process has a shadow stack (glibc.cpu.x86_shstk), which Go "
+				    "cannot run with: start the host without");
 		fd = open_checked(path, error);
 		if (fd < 0)
 			return ROOTFS_ERR_ENGINE;

@@ -63,6 +63,13 @@ static _Thread_local char tls_room[TLS_ROOM] __attribute__((tls_model("initial-e
 #define CALL R_X86_64_JUMP_SLOT
 #define WORD R_X86_64_64
 #define THREAD R_X86_64_TPOFF64
+static char *thread_pointer(void)
+{
+	char *p;
+
+	__asm__("mov %%fs:0, %0" : "=r"(p));
+	return p;
+}
 #elif defined(__aarch64__)
 #define MACHINE EM_AARCH64
 #define RELATIVE R_AARCH64_RELATIVE
@@ -70,6 +77,13 @@ static _Thread_local char tls_room[TLS_ROOM] __attribute__((tls_model("initial-e
 #define CALL R_AARCH64_JUMP_SLOT
 #define WORD R_AARCH64_ABS64
 #define THREAD R_AARCH64_TLS_TPREL
+static char *thread_pointer(void)
+{
+	char *p;
+
+	__asm__("mrs %0, tpidr_el0" : "=r"(p));
+	return p;
+}
 #else
 #error "the relocations of this machine are not known here"
 #endif
@@ -175,7 +189,7 @@ static int relocate(struct image *m, const Elf64_Rela *r, size_t size)
 			*place = address + (uintptr_t)r->r_addend;
 			break;
 		case THREAD:
-			*place = (uintptr_t)(tls_room - (char *)__builtin_thread_pointer()) + (uintptr_t)r->r_addend +
+			*place = (uintptr_t)(tls_room - thread_pointer()) + (uintptr_t)r->r_addend +
 				 (ELF64_R_SYM(r->r_info) ? symbol->st_value : 0);
 			break;
 		default:
