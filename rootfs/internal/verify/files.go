@@ -120,7 +120,13 @@ func (c *checker) mask(s *plan.MaskPath) {
 		c.want("mask", "the null device", word(null, "the null device", m.FSType))
 		return
 	}
-	empty := root && m.FSType == "tmpfs" && attrOf(m)&unix.MOUNT_ATTR_RDONLY != 0 && st.Nlink == 2
+	fs, err := linux.Fstatfs(fd)
+	if err != nil {
+		c.failed("mask", "covered", err)
+		return
+	}
+	// It was made with one inode, that of its root.
+	empty := root && m.FSType == "tmpfs" && attrOf(m)&unix.MOUNT_ATTR_RDONLY != 0 && fs.Files == 1
 	c.want("mask", "an empty read-only tmpfs", word(empty, "an empty read-only tmpfs", m.FSType+", "+m.Options))
 }
 

@@ -58,6 +58,7 @@ func (c *checker) mount(s *plan.Mount) {
 	}
 	// A read-only path makes a copy of what is mounted there, with this one flag more.
 	c.attributes(s, m, m.ID != c.idOf(s) && c.readonlyPaths)
+	c.below(s, m)
 	if c.everywhere != 0 {
 		c.propagationOf([]uint64{c.everywhere}, m)
 		return
@@ -96,6 +97,9 @@ func (c *checker) attributes(s *plan.Mount, m *mountinfo.Info, copied bool) {
 		mask |= unix.MOUNT_ATTR__ATIME
 	}
 	c.want("flags", option.AttrNames(want&mask), option.AttrNames(has&mask))
+	if s.IDMap != nil {
+		c.want("idmap", "true", boolean(slices.Contains(strings.Split(m.Options, ","), "idmapped")))
+	}
 }
 
 // propagationOf compares with the last option of a list: each is applied over those before it.

@@ -43,6 +43,9 @@ func Run(p *plan.Plan, made map[plan.Step]int) (*Report, error) {
 	defer linux.Close(fd)
 	c := &checker{root: inroot.Root{FD: fd}, readonly: map[string]bool{}, covered: coveredBy(p), made: made}
 	c.numberSteps(p)
+	for _, s := range slices.Concat(p.Prepare, p.Finalize) {
+		c.targets = append(c.targets, s.Target())
+	}
 	if err := c.readMounts(); err != nil {
 		return nil, err
 	}
@@ -89,6 +92,8 @@ type checker struct {
 	steps   map[int]int
 	index   int
 	current plan.Step
+	// targets are the paths of all steps, by index.
+	targets []string
 }
 
 // readMounts reads the mount table through a procfs of the library's own.
