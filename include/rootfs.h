@@ -15,11 +15,14 @@
  *    its user, mount and pid namespaces. A process that was forked after its parent loaded the engine is refused
  *    (ROOTFS_ERR_FORKED), as is one that could make no thread (ROOTFS_ERR_THREADS); neither hangs nor aborts.
  *  - rootfs_validate, rootfs_plan, rootfs_features and rootfs_open_sources may be called in any process, also in one that
- *    forks later and from any thread: they run in a short-lived helper process.
- *  - A call works on the calling thread alone. Calls from several threads of one process are done one after the other.
+ *    forks later and from any thread: they run in a short-lived helper process, of which the host notices nothing. (Not once
+ *    the root is switched, where the helper cannot be found, nor while a pid namespace is pending, whose init it would be.)
+ *  - A call works on the calling thread alone, which needs 64 KiB of stack. Calls from several threads of one process are
+ *    done one after the other.
  *  - When a call returns, resource limits, signal mask, signal handlers, umask (but for rootfs_finalize, which sets it),
  *    environment and open descriptors are as they were; the working directory is the container's after rootfs_prepare.
- *  - No call may be made from a signal handler. A callback must return: no longjmp, no exception through it.
+ *  - A callback runs with the host's signal handlers and mask. It may not call the library (ROOTFS_ERR_STATE), and it must
+ *    return: no longjmp, no exception through it. No call may be made from a signal handler.
  *
  * MEMORY: the caller owns what it passes in, and may free it when the call returns. The library keeps no pointer to it.
  * A string that the library gives out is freed with rootfs_free.
@@ -49,7 +52,8 @@ extern "C" {
 #define ROOTFS_ERR_CALLBACK    5 /* a callback of the host returned an error: `errnum` is what it returned */
 #define ROOTFS_ERR_HOOK        6 /* a hook or command failed or ran out of time */
 #define ROOTFS_ERR_STATE       7 /* called in the wrong order, or twice */
-#define ROOTFS_ERR_ENGINE      8 /* the engine is missing, is not of this build, or cannot be started here */
+#define ROOTFS_ERR_ENGINE      8 /* the engine is missing, is not of this build, or cannot be started here (RLIMIT_AS, a Go
+				  * runtime in the process already, ...): the message says which */
 #define ROOTFS_ERR_FORKED      9 /* this process was forked after the engine was loaded */
 #define ROOTFS_ERR_THREADS    10 /* threads cannot be made here (pending pid namespace, RLIMIT_NPROC, pids cgroup, ...) */
 #define ROOTFS_ERR_INTERNAL   11 /* a defect of the library: the tail of `message` has the stack */

@@ -170,6 +170,47 @@ static void seccomp_enosys(void)
 	REFUSED(rootfs_start(&error), ROOTFS_ERR_THREADS, "seccomp");
 }
 
+/* A filter of a few years ago: everything that is newer answers err. */
+static void refuse_new_calls(int err, int with_clone3)
+{
+	static const unsigned numbers[] = { 312 /* kcmp */, 428, 429, 430, 431, 432, 433 /* the mount calls of 5.2 */, 434, 436, 437 /* openat2 */,
+					    438, 439, 441, 442 /* mount_setattr */, 452, 457, 458, 467, 435 /* clone3, last */ };
+	struct sock_filter filter[sizeof numbers / sizeof numbers[0] + 4];
+	unsigned count = sizeof numbers / sizeof numbers[0] - !with_clone3, n = 0;
+	struct sock_fprog program;
+
+	filter[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+	for (unsigned i = 0; i < count; i++, n++)
+		filter[n] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, numbers[i], (unsigned char)(count - i), 0);
+	filter[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	filter[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)err);
+	program.len = (unsigned short)n;
+	program.filter = filter;
+	CHECK(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) && !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), "seccomp: %s",
+	      strerror(errno));
+}
+
+static void works_under_filter(int err, int with_clone3)
+{
+	struct snapshot before, after;
+
+	need_root();
+	small_request(&request);
+	own_mounts();
+	refuse_new_calls(err, with_clone3);
+	CHECK(syscall(437, -1, NULL, NULL, 0) < 0 && errno == err, "the filter does not work: %s", strerror(errno));
+	WORKS(rootfs_validate(&request, &error));
+	snapshot_take(&before);
+	WORKS(rootfs_prepare(&request, &error));
+	WORKS(rootfs_finalize(&error));
+	snapshot_take(&after);
+	snapshot_same(&before, &after, "threads cwd stdio umask");
+}
+
+static void new_calls_enosys(void) { works_under_filter(ENOSYS, 1); }
+/* glibc takes EPERM of clone3 for an answer, and so did every container before its filter said ENOSYS. */
+static void new_calls_eperm(void) { works_under_filter(EPERM, 0); }
+
 /* Every size up to where it works: an error or success, never the runtime's own exit. */
 static void each_size(int limit, int unit, rlim_t most)
 {
@@ -237,6 +278,8 @@ const struct test_case refuse_cases[] = {
 	{ "refused: a full pids cgroup, and the edge of it", pids_cgroup },
 	{ "refused: seccomp answers clone with EPERM", seccomp_eperm },
 	{ "refused: seccomp answers clone with ENOSYS", seccomp_enosys },
+	{ "seccomp: every newer call answers ENOSYS", new_calls_enosys },
+	{ "seccomp: every newer call answers EPERM", new_calls_eperm },
 	{ "refused: RLIMIT_AS, each size up to where it works", address_space },
 	{ "refused: RLIMIT_DATA, each size up to where it works", data },
 	{ "refused: RLIMIT_AS, the message", address_space_message },

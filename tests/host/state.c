@@ -424,10 +424,77 @@ static void verify_in_other_root(void)
 	waitpid(child, NULL, 0);
 }
 
+static long status_field(const char *name)
+{
+	FILE *f = fopen("/proc/self/status", "re");
+	char line[256];
+	long value = -1;
+
+	while (f && fgets(line, sizeof line, f))
+		if (!strncmp(line, name, strlen(name)))
+			value = strtol(line + strlen(name), NULL, 10);
+	if (f)
+		fclose(f);
+	return value;
+}
+
+static int count_mappings(void)
+{
+	FILE *f = fopen("/proc/self/maps", "re");
+	int n = 0;
+
+	for (int c; f && (c = fgetc(f)) != EOF;)
+		n += c == '\n';
+	if (f)
+		fclose(f);
+	return n;
+}
+
+/* Nothing grows with the number of calls: not the parent that asks the helper, not the process that uses the engine, whose
+ * collector begins at 64 MiB. */
+static void nothing_grows(void)
+{
+	struct rootfs_request request;
+	struct snapshot end;
+	long size, resident;
+	int mappings;
+	char *text;
+
+	need_root();
+	small_request(&request);
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < 30; i++) {
+			WORKS(rootfs_plan(&request, &text, &error));
+			rootfs_free(text);
+		}
+		if (round == 0) {
+			size = status_field("VmSize:");
+			mappings = count_mappings();
+			snapshot_take(&before);
+		}
+	}
+	snapshot_take(&end);
+	snapshot_same(&before, &end, "");
+	CHECK(status_field("VmSize:") == size && count_mappings() == mappings, "VmSize %ld -> %ld kB, mappings %d -> %d", size,
+	      status_field("VmSize:"), mappings, count_mappings());
+	for (int i = 0; i < 1200; i++) {
+		WORKS(rootfs_verify(&request, &text, &error));
+		rootfs_free(text);
+		if (i == 100)
+			snapshot_take(&before);
+	}
+	snapshot_take(&end);
+	snapshot_same(&before, &end, "threads");
+	resident = status_field("VmRSS:");
+	CHECK(resident > 0 && resident < 100 * 1024, "%ld kB resident after 1200 calls", resident);
+	CHECK(count_tasks() <= 7, "%d threads after 1200 calls", count_tasks());
+}
+
 const struct test_case state_cases[] = {
 	{ "state: limits, descriptors, signals, mask, stack, umask, cwd, environment as before each call", each_call },
 	{ "state: the same after calls that fail", each_failing_call },
 	{ "state: the host's alternate signal stack stays", own_alternate_stack },
+	{ "state: nothing grows with the number of calls", nothing_grows },
 	{ "order: calls in the wrong order and twice", wrong_order },
 	{ "order: a refused request changes nothing, the next prepare works", prepare_after_failure },
 	{ "threads: prepare and finalize from a second thread, in its own namespace", second_thread },
