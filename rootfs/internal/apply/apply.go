@@ -38,6 +38,8 @@ type Executor struct {
 	host Host
 	plan *plan.Plan
 	root inroot.Root
+	// below are the roots that mounts of the config cover, the lowest first.
+	below []int
 	// umask is the caller's, put back whenever anything but this library runs.
 	umask int
 	// attached: the root's own mount stands, and has to go if Prepare fails before the switch.
@@ -105,6 +107,10 @@ func (x *Executor) release() {
 	x.masks.close()
 	linux.Close(x.root.FD)
 	x.root.FD = -1
+	for _, fd := range x.below {
+		linux.Close(fd)
+	}
+	x.below = nil
 }
 
 func (x *Executor) run(steps []plan.Step) error {

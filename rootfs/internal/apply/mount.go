@@ -163,8 +163,16 @@ func (x *Executor) finish(m *plan.Mount, t *tree.Tree, target target) error {
 		return err
 	}
 	again := func() (int, error) { return x.root.Open(m.Path, unix.O_PATH, target.links) }
+	if target.resolved == "/" {
+		again = func() (int, error) { return linux.Open(x.host.Rootfs, unix.O_PATH|unix.O_DIRECTORY) }
+	}
 	if err := t.Attach(target.fd, again); err != nil {
 		return aimed(err, t, target.fd, m.Path)
+	}
+	if target.resolved == "/" {
+		if err := x.coverRoot(t.FD); err != nil {
+			return err
+		}
 	}
 	if err := propagate(m, t); err != nil {
 		return err

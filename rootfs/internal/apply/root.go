@@ -92,6 +92,18 @@ func privateParent(dir int) error {
 	return errs.Refuse("mount_setattr", "parent of the root", "no mount found above it")
 }
 
+// coverRoot makes a mount that was just attached over the whole root the root of what follows: a look-up from the old one would
+// go on below it.
+func (x *Executor) coverRoot(fd int) error {
+	top, err := linux.Openat(fd, ".", unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	x.below = append(x.below, x.root.FD)
+	x.root.FD = top
+	return nil
+}
+
 // undo takes the root's mount away again, with all that was mounted below it.
 func (x *Executor) undo() {
 	back, err := linux.Open(".", unix.O_PATH|unix.O_DIRECTORY)
@@ -99,8 +111,14 @@ func (x *Executor) undo() {
 		return
 	}
 	defer linux.Close(back)
-	if linux.Fchdir(x.root.FD) == nil {
-		_ = linux.Unmount(".", unix.MNT_DETACH)
+	bottom := x.root.FD
+	if len(x.below) > 0 {
+		bottom = x.below[0]
+	}
+	if linux.Fchdir(bottom) == nil {
+		for range len(x.below) + 1 {
+			_ = linux.Unmount(".", unix.MNT_DETACH) // the topmost of what is mounted there
+		}
 		_ = linux.Fchdir(back)
 	}
 }

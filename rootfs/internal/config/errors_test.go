@@ -163,6 +163,7 @@ var refused = []struct {
 	{`{"linux": {"devices": [{"path": "/d", "type": "p", "gid": -1}]}}`, `/linux/devices/0/gid`, "4294967294"},
 	{`{"linux": {"maskedPaths": ["/a", "b"]}}`, `/linux/maskedPaths/1`, "must be an absolute path"},
 	{`{"linux": {"maskedPaths": [""]}}`, `/linux/maskedPaths/0`, "is missing"},
+	{`{"linux": {"maskedPaths": ["/a/.."]}}`, `/linux/maskedPaths/0`, "is the root itself"},
 	{`{"linux": {"readonlyPaths": ["../a"]}}`, `/linux/readonlyPaths/0`, "must be an absolute path"},
 	{`{"linux": {"readonlyPaths": ["/\u0000"]}}`, `/linux/readonlyPaths/0`, "has a NUL byte"},
 	{`{"linux": {"readonlyPaths": [{}]}}`, `/linux/readonlyPaths/0`, "must be a string"},

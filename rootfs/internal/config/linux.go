@@ -57,6 +57,10 @@ func (p *parser) paths(dst *[]string) error {
 			return err
 		}
 		s, problem := inside(s)
+		if s == "/" {
+			// What is mounted over a process's root is nothing that the process comes to see.
+			problem = "is the root itself"
+		}
 		if problem != "" {
 			return p.r.bad("", problem)
 		}

@@ -48,11 +48,11 @@ func (l *late) covered(path string) (steps []Step) {
 	if i, here := l.at[path]; here {
 		steps = append(steps, l.take(i))
 	}
-	if l.above[path] == 0 {
+	if l.above[path] == 0 && path != "/" {
 		return steps
 	}
 	for i, s := range l.steps {
-		if s != nil && strings.HasPrefix(s.Path, path+"/") {
+		if s != nil && (path == "/" || strings.HasPrefix(s.Path, path+"/")) {
 			steps = append(steps, l.take(i))
 		}
 	}

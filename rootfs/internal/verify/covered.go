@@ -24,6 +24,9 @@ func coveredBy(p *plan.Plan) map[int]bool {
 				covered[i] = true
 			}
 		}
+		if seen["/"] {
+			covered[i] = true
+		}
 		switch s := all[i].(type) {
 		case *plan.Mount:
 			covered[i] = covered[i] || changed[path]
