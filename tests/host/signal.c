@@ -6,10 +6,12 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "host.h"
@@ -116,6 +118,58 @@ static void handlers_during_calls(void)
 	CHECK(!(sa.sa_flags & SA_ONSTACK), "the handler's flags are %x", (unsigned)sa.sa_flags);
 }
 
+/* A program that a call runs has the host's mask and dispositions, not the engine's; and while the call waits for it, the
+ * host's handlers run, those of real-time signals too. */
+static void during_hook(void)
+{
+	static char config[8192];
+	struct sigaction sa = { .sa_handler = on_alarm };
+	struct itimerspec often = { { 0, 2000000 }, { 0, 2000000 } };
+	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN + 3 };
+	struct rootfs_request request;
+	char path[4096], line[256], blocked[64] = "", ignored[64] = "";
+	unsigned long expected;
+	sigset_t mask;
+	timer_t timer;
+	FILE *f;
+	int n, here;
+
+	need_root();
+	small_request(&request);
+	own_mounts();
+	snprintf(path, sizeof path, "%s/data/hook-status", scratch); /* /data in the container */
+	n = snprintf(config, sizeof config, "%.*s", (int)(strrchr(request.config, '}') - request.config), request.config);
+	snprintf(config + n, sizeof config - (size_t)n, ", \"hooks\": { \"createContainer\": ["
+		 "{ \"path\": \"/bin/cp\", \"args\": [\"cp\", \"/proc/self/status\", \"%s\"] }," /* not a shell: it clears its mask */
+		 "{ \"path\": \"/bin/sleep\", \"args\": [\"sleep\", \"0.3\"] } ] } }", path);
+	request.config = config;
+	request.config_len = strlen(config);
+	sigaction(SIGRTMIN + 3, &sa, NULL);
+	signal(SIGUSR1, SIG_IGN);
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGUSR2);
+	sigaddset(&mask, SIGRTMIN + 7);
+	sigprocmask(SIG_SETMASK, &mask, NULL);
+	CHECK(!timer_create(CLOCK_MONOTONIC, &event, &timer) && !timer_settime(timer, 0, &often, NULL), "timer");
+	WORKS(rootfs_prepare(&request, &error));
+	here = atomic_load(&alarms);
+	timer_delete(timer);
+	CHECK(here > 20 && !atomic_load(&stack_bad), "%d signals in 300 ms, %d on a bad stack", here, atomic_load(&stack_bad));
+	sigaction(SIGRTMIN + 3, NULL, &sa);
+	CHECK(!(sa.sa_flags & SA_ONSTACK), "the handler's flags are %x", (unsigned)sa.sa_flags);
+	WORKS(rootfs_finalize(&error));
+	f = fopen("/data/hook-status", "re");
+	CHECK(f, "the hook did not run: %s", strerror(errno));
+	while (fgets(line, sizeof line, f)) {
+		sscanf(line, "SigBlk: %63s", blocked);
+		sscanf(line, "SigIgn: %63s", ignored);
+	}
+	fclose(f);
+	expected = 1UL << (SIGUSR2 - 1) | 1UL << (SIGRTMIN + 7 - 1);
+	CHECK(strtoul(blocked, NULL, 16) == expected, "the hook's mask is %s, the host's %lx", blocked, expected);
+	CHECK(strtoul(ignored, NULL, 16) & 1UL << (SIGUSR1 - 1), "the hook ignores %s", ignored);
+}
+
 /* A handler that is installed while another thread is in a call is not undone by that call's return. */
 static void *install_handlers(void *stop)
 {
@@ -171,6 +225,7 @@ const struct test_case signal_cases[] = {
 	{ "signals: the host's SIGSEGV and SIGURG handlers work between calls", own_handlers },
 	{ "signals: the host's own crash is the same signal", own_crash },
 	{ "signals: handlers run during calls, on a proper stack", handlers_during_calls },
+	{ "signals: a hook has the host's mask, and the host's handlers run meanwhile", during_hook },
 	{ "signals: a handler installed during a call stays", handler_installed_meanwhile },
 	{ "signals: a blocked signal waits for the host", delivered_to_host },
 	{ NULL, NULL },
