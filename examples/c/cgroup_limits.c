@@ -9,14 +9,16 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { KNOB_LIMIT, KNOB_RESERVATION, KNOB_SWAP };
+
 static const struct knob {
 	const char *section, *key;
 	const char *controller, *v1; /* NULL: v1 has no such thing */
 	const char *v2;
 } knobs[] = {
-	{"memory", "limit", "memory", "memory.limit_in_bytes", "memory.max"},
-	{"memory", "reservation", "memory", "memory.soft_limit_in_bytes", "memory.low"},
-	{"memory", "swap", "memory", "memory.memsw.limit_in_bytes", "memory.swap.max"},
+	[KNOB_LIMIT] = {"memory", "limit", "memory", "memory.limit_in_bytes", "memory.max"},
+	[KNOB_RESERVATION] = {"memory", "reservation", "memory", "memory.soft_limit_in_bytes", "memory.low"},
+	[KNOB_SWAP] = {"memory", "swap", "memory", "memory.memsw.limit_in_bytes", "memory.swap.max"},
 	{"memory", "swappiness", "memory", "memory.swappiness", NULL},
 	{"cpu", "shares", "cpu", "cpu.shares", "cpu.weight"},
 	{"cpu", "period", "cpu", "cpu.cfs_period_us", NULL}, /* v2 has both in cpu.max, see cpu_max */
@@ -261,6 +263,9 @@ int cgroup_limit(const struct container *c, struct rootfs_error *err)
 		return 0;
 	limits_report_unapplied(c);
 	size_t n = hierarchies(list);
+	/* v1 keeps memory <= memory + swap at every moment: to raise both, the second goes first; to lower both, last. */
+	struct rootfs_error ignored = ROOTFS_ERROR_INIT;
+	(void)apply_knob(c, list, n, &knobs[KNOB_SWAP], &ignored);
 	for (size_t i = 0; i < sizeof(knobs) / sizeof(*knobs); i++)
 		if (apply_knob(c, list, n, &knobs[i], err) < 0)
 			return -1;

@@ -142,6 +142,11 @@ class Cgroups(ContainerCase):
             self.ok("update", "--resources", "-", self.id, stdin=None, input='{"memory":{"limit":33554432},"pids":{"limit":7}}')
             self.assertEqual(self.cgroup("memory", "memory.limit_in_bytes"), str(32 << 20))
             self.assertEqual(self.cgroup("pids", "pids.max"), "7")
+            if os.path.exists(f"/sys/fs/cgroup/memory/minictr/{self.id}/memory.memsw.limit_in_bytes"):
+                for mega in (64, 16, 128):  # memory may at no moment be above memory and swap
+                    self.ok("update", "--resources", "-", self.id, stdin=None,
+                            input=json.dumps({"memory": {"limit": mega << 20, "swap": mega << 20}}))
+                    self.assertEqual(self.cgroup("memory", "memory.memsw.limit_in_bytes"), str(mega << 20))
             self.ok("update", "--pids-limit", "9", self.id)
             self.assertEqual(self.cgroup("pids", "pids.max"), "9")
 
