@@ -59,24 +59,42 @@ func cloneLegacy(dirfd int, path, name string, recursive, noFollow bool) (*Tree,
 }
 
 func (t *Tree) attachLegacy(target int, again func() (int, error)) error {
-	l := t.legacy
-	before, _, err := linux.MountID(target)
+	before, err := mountIDs()
 	if err != nil {
 		return err
 	}
-	if err := l.mount(target, t.name); err != nil {
+	if err := t.legacy.mount(target, t.name); err != nil {
 		return err
 	}
 	fd, err := again()
 	if err != nil {
 		return err
 	}
-	if err := l.recognise(fd, before, t.name); err != nil {
+	if err := t.legacy.recognise(fd, before, t.name); err != nil {
 		linux.Close(fd)
 		return err
 	}
 	t.FD, t.attached = fd, true
 	return t.applyChanges()
+}
+
+// mountIDs are the mounts of the namespace. This is the one place that reads the mount table to make a mount: a kernel
+// without the mount API has no other way to tell a new mount from one that was there.
+func mountIDs() (map[int]bool, error) {
+	table, err := procfs.Read("self/mountinfo")
+	if err != nil {
+		return nil, err
+	}
+	ids := map[int]bool{}
+	for line := range strings.Lines(string(table)) {
+		first, _, _ := strings.Cut(line, " ")
+		id, err := strconv.Atoi(first)
+		if err != nil {
+			return nil, errs.Sys("mountinfo", first, err)
+		}
+		ids[id] = true
+	}
+	return ids, nil
 }
 
 // applyChanges does what had to wait.
@@ -133,9 +151,10 @@ func quoted(opt string) string {
 }
 
 // recognise makes sure that fd, found by resolving the target's path again, is the root of the mount just made: only this
-// process mounts here, so a new mount root with the right identity can be nothing else.
-func (l *legacy) recognise(fd int, before uint64, name string) error {
-	id, root, err := linux.MountID(fd)
+// process mounts here, so a mount that was not there before and has the right root can be nothing else. An attacker who
+// swaps directories can lead the path to another mount, even one of the same source; that one was there before.
+func (l *legacy) recognise(fd int, before map[int]bool, name string) error {
+	id, err := procfs.MountID(fd)
 	if err != nil {
 		return err
 	}
@@ -145,7 +164,7 @@ func (l *legacy) recognise(fd int, before uint64, name string) error {
 			return err
 		}
 	}
-	if !root || !same || (id != 0 && id == before) {
+	if before[id] || !same {
 		return errs.Refuse("mount", name, "its target was exchanged while it was mounted")
 	}
 	return nil
