@@ -41,6 +41,7 @@ func Run(p Program) error {
 		return err
 	}
 	defer linux.Close(out)
+	defer childSignal()()
 	pidfd := -1
 	pid, err := syscall.ForkExec(p.Path, p.Argv, &syscall.ProcAttr{
 		Dir: p.Dir, Env: p.Env, Files: []uintptr{uintptr(in), uintptr(out), uintptr(out)},
@@ -64,7 +65,7 @@ func Run(p Program) error {
 	switch {
 	case err != nil:
 		errors.As(err, &e.Errno)
-		e.Detail = "its exit status was lost: does the host ignore SIGCHLD or reap all children?"
+		e.Detail = "its exit status was lost: does a thread of the host wait for all children?"
 	case late:
 		e.Errno, e.Detail = unix.ETIMEDOUT, "killed after "+p.Timeout.String()
 	case status.Signaled():
