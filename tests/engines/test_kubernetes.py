@@ -32,6 +32,8 @@ state = "{scratch}/state"
     conf_dir = "{scratch}/cni"
 {documented}
 """
+# `sleep` as the first process of a pid namespace would not hear SIGTERM, and each stop take its grace period.
+IDLE = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"]
 NODE = 2  # NamespaceMode
 PYTHON = next((p for p in ("python3", "/usr/bin/python3") if shutil.which(p) and subprocess.run(
     [p, "-c", "import grpc"], capture_output=True, check=False).returncode == 0), None)
@@ -66,7 +68,7 @@ class Kubernetes(unittest.TestCase):
         cls.daemon = subprocess.Popen(["containerd", "--config", config], stdout=log, stderr=log)
         cls.addClassCleanup(cls.stop)
         until(lambda: cls.raw("Version", {})[0] is not None, 30)
-        for name, command in (("localhost/pause:latest", ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done"]), (image.NAME, ["sh"])):
+        for name, command in (("localhost/pause:latest", IDLE), (image.NAME, ["sh"])):
             image.write(rootfs, cls.scratch / "image.tar", name, command)
             subprocess.run(["ctr", "--address", cls.scratch / "grpc.sock", "--namespace", "k8s.io", "images", "import",
                             "--snapshotter", "native", cls.scratch / "image.tar"], check=True, capture_output=True)
@@ -128,15 +130,15 @@ class Kubernetes(unittest.TestCase):
         self.call("RemoveContainer", {1: made})
 
     def test_pod_shares_its_namespaces(self):
-        one = self.container("sleep", "1000")
-        two = self.container("sleep", "1000", name="two")
+        one = self.container(*IDLE)
+        two = self.container(*IDLE, name="two")
         for kind in ("ipc", "uts", "net"):
             spaces = {self.exec(c, "readlink", f"/proc/self/ns/{kind}")[0] for c in (one, two)}
             self.assertEqual(len(spaces), 1, kind)
         self.assertNotEqual(self.exec(one, "readlink", "/proc/self/ns/mnt"), self.exec(two, "readlink", "/proc/self/ns/mnt"))
 
     def test_config(self):
-        made = self.container("sleep", "1000", envs=[{1: "A", 2: "b"}], working_dir="/tmp",
+        made = self.container(*IDLE, envs=[{1: "A", 2: "b"}], working_dir="/tmp",
                               mounts=[{1: "/data", 2: f"{self.scratch}/volume", 3: 1}],
                               linux={1: {4: 64 << 20, 3: 512}, 2: {5: {1: 1000}, 7: 1}})
         out, status = self.exec(made, "sh", "-c", "echo $A; pwd; cat /data/file; id -u; touch /x /data/x 2>&1 | grep -c Read-only")
