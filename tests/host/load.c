@@ -228,6 +228,23 @@ static void moved(void)
 	WORKS(start_of(open_library(path, RTLD_LOCAL))(&error));
 }
 
+/* Packagers strip. */
+static void stripped(void)
+{
+	struct rootfs_request request;
+	char path[4096], command[9000];
+	void *handle;
+
+	small_request(&request);
+	copy_libraries("stripped", path, sizeof path);
+	snprintf(command, sizeof command, "strip '%s/stripped/librootfs.so.0' '%s/stripped/librootfs/librootfs-engine.so' "
+		 "'%s/stripped/librootfs/rootfs-helper'", scratch, scratch, scratch);
+	CHECK(system(command) == 0, "%s", command);
+	handle = open_library(path, RTLD_LOCAL);
+	WORKS(((validate_fn *)dlsym(handle, "rootfs_validate"))(&request, &error));
+	WORKS(start_of(handle)(&error));
+}
+
 static void by_symlink(void)
 {
 	char path[4096], link[4096];
@@ -282,6 +299,7 @@ const struct test_case load_cases[] = {
 	{ "load: a damaged engine", engine_damaged },
 	{ "load: an engine of another build", engine_of_other_build },
 	{ "load: moved as a whole", moved },
+	{ "load: stripped", stripped },
 	{ "load: opened by a symbolic link", by_symlink },
 	{ "load: a hostile working directory and environment", hostile_directory },
 	{ NULL, NULL },
