@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
@@ -134,8 +135,13 @@ func (c *checker) hidden(s *plan.Mount, seen *mountinfo.Info, err error) *mounti
 	if err != nil {
 		first = c.index
 	}
-	if !c.under(s.Path, first) {
+	if !c.under(s.Path, first) && !(c.readonlyPaths && isUnbindable(s)) {
 		return nil
 	}
 	return c.mounts[id]
+}
+
+// isUnbindable: the mount is not in the copy that a read-only path makes of the directories around it.
+func isUnbindable(s *plan.Mount) bool {
+	return slices.ContainsFunc(s.Propagation, func(p uint64) bool { return p&unix.MS_UNBINDABLE != 0 })
 }
