@@ -93,7 +93,8 @@ func (c *checker) attributes(s *plan.Mount, m *mountinfo.Info, copied bool) {
 	if s.ExactAttr && s.Type != "bind" {
 		mask |= unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC | unix.MOUNT_ATTR_NOSYMFOLLOW
 	}
-	if mask&accessTime != 0 {
+	// One flag of access times brings the others with it, but for the recursive nodiratime, which is a flag of its own.
+	if (s.Attr|s.Clear)&accessTime != 0 || mask&unix.MOUNT_ATTR__ATIME != 0 {
 		mask |= unix.MOUNT_ATTR__ATIME
 	}
 	c.want("flags", option.AttrNames(want&mask), option.AttrNames(has&mask))
