@@ -13,7 +13,7 @@ import (
 // raceVolume: the mount goes to a directory of a volume that the other container swaps with a symlink.
 func raceVolume(t *testing.T, p path) {
 	for _, to := range []string{"absolute", "dotdot", "root"} {
-		x := newTrap(t, p)
+		x := newTrap(t, p).variants(3)
 		x.mkdir(x.volume + "/a/dir")
 		target := "/volume/a/dir"
 		if to == "root" {
@@ -160,7 +160,7 @@ func raceDev(t *testing.T, p path) {
 // raceProtected: the directories of a masked and of a read-only path are swapped with others, and with a link.
 func raceProtected(t *testing.T, p path) {
 	for _, kind := range []string{"directory", "link"} {
-		x := newTrap(t, p)
+		x := newTrap(t, p).variants(2)
 		x.file(x.volume+"/a/ro/mark-a", "")
 		x.file(x.volume+"/a/mark-a", "")
 		x.file(x.volume+"/a/secret", "secret")

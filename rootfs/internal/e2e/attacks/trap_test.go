@@ -23,6 +23,7 @@ type trap struct {
 	volume  string
 	outside string
 	before  []string
+	share   int // see variants
 }
 
 func newTrap(t *testing.T, p path) *trap {
