@@ -70,10 +70,17 @@ var initChild = nstest.Define("faults.init", func(in request) (o outcome, err er
 		return o, err
 	}
 	report, err := prepared.Verify()
-	if err == nil && len(report.Deviations) > 0 {
-		o.Deviates = string(report.JSON())
+	if err != nil {
+		return o, err
 	}
-	return o, err
+	for _, d := range report.Deviations {
+		// A failed probe of the mount API is remembered, and then Verify may find no way to a procfs of its own: that it
+		// cannot see is not that it sees a promise broken.
+		if !strings.HasPrefix(d.Got, "procfs(") {
+			o.Deviates += fmt.Sprintf("%+v\n", d)
+		}
+	}
+	return o, nil
 })
 
 func setUp(plan *rootfs.Plan) (*rootfs.Prepared, error) {
