@@ -74,24 +74,26 @@ static int sealed_copy(void)
 
 int seal_self(char **argv, struct rootfs_error *err)
 {
-	Dl_info library;
+	Dl_info rootfs, libc;
 	extern char **environ;
 	/* Who could not write to it as the user he is now cannot from a container either. */
 	if (geteuid() != 0 && access(SELF, W_OK) < 0)
 		return 0;
-	if (is_sealed())
+	if (is_sealed()) {
+		unsetenv("LD_PRELOAD"); /* not for hooks and helpers */
 		return 0;
+	}
 	int fd = read_only_mount();
 	if (fd < 0)
 		fd = sealed_copy();
 	if (fd < 0)
 		return fail_errno(err, "seal", "cannot protect minictr's own file from the container");
-	/* The new process cannot find librootfs beside itself: it lies in a mount that has only this one file. */
-	if (dladdr((void *)(uintptr_t)rootfs_version, &library) != 0 && strchr(library.dli_fname, '/') != NULL) {
-		char *directory = strdup(library.dli_fname);
-		*strrchr(directory, '/') = '\0';
-		setenv("LD_LIBRARY_PATH", directory, 1);
-		free(directory);
+	/* The new process cannot find librootfs beside itself: it lies in a mount that has only this one file. By name, the
+	 * loader also need not look for them: it would try some forty paths. */
+	if (dladdr((void *)(uintptr_t)rootfs_version, &rootfs) != 0 && dladdr((void *)(uintptr_t)execve, &libc) != 0) {
+		char *names = format_text("%s:%s", rootfs.dli_fname, libc.dli_fname);
+		setenv("LD_PRELOAD", names, 1);
+		free(names);
 	}
 	syscall(SYS_execveat, fd, "", argv, environ, AT_EMPTY_PATH);
 	return fail_errno(err, "execveat", "cannot start minictr from its protected file");
