@@ -30,6 +30,7 @@ struct engine_call {
 	/* Set by engine_run: call the host back with the signal state that is the host's. ready keeps what it returned. */
 	int (*ready)(struct engine_call *call);
 	void (*tell)(void (*on_progress)(void *, const struct rootfs_progress *), void *user, const struct rootfs_progress *progress);
+	void (*hook)(int runs); /* before (1) and after (0) programs that a step runs */
 	/* The alternate signal stack that the runtime gave this thread on its first call and expects on each later one: kept
 	 * per thread by the caller, zero at first. */
 	stack_t *go_stack;

@@ -45,7 +45,7 @@ static const struct import {
 	IMPORT(pthread_attr_setstacksize), IMPORT(pthread_cond_broadcast), IMPORT(pthread_cond_wait), IMPORT(pthread_create),
 	IMPORT(pthread_detach), IMPORT(pthread_getattr_np), IMPORT(pthread_join), IMPORT(pthread_key_create), IMPORT(pthread_mutex_lock),
 	IMPORT(pthread_mutex_unlock), IMPORT(pthread_self), IMPORT(pthread_setspecific), IMPORT(pthread_sigmask), IMPORT(readlink), IMPORT(sched_yield),
-	IMPORT(setenv), IMPORT(sigaction), IMPORT(sigaddset), IMPORT(sigaltstack), IMPORT(sigemptyset), IMPORT(sigfillset),
+	IMPORT(setenv), IMPORT(sigaction), IMPORT(sigaddset), IMPORT(sigaltstack), IMPORT(sigdelset), IMPORT(sigemptyset), IMPORT(sigfillset),
 	IMPORT(sigismember), IMPORT(snprintf), IMPORT(strerror), IMPORT(strncmp), IMPORT(syscall), IMPORT(sysconf), IMPORT(unsetenv),
 	IMPORT(vfprintf), IMPORT(vsnprintf),
 	{ "stderr", &stderr },

@@ -26,6 +26,10 @@ struct action {
 static const int go_signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGPIPE };
 #define GO_SIGNALS ((int)(sizeof go_signals / sizeof go_signals[0]))
 #define SIGNALS 64
+/* Up to here the handlers of the host get their stack on each stay. The real-time signals after it, of which a host has most
+ * often none, are held back instead until the call returns, or a hook runs: asking for each of them would be a third of the
+ * system calls of a rootfs_finalize. 32 to 34 are asked for: the C libraries have them for themselves, and they cannot wait. */
+#define ASKED 34
 
 static struct action go_actions[GO_SIGNALS]; /* what the runtime installed when it started */
 
@@ -105,19 +109,38 @@ void guard_end_start(void)
 	}
 }
 
+/* A handler of the host's must not run on a goroutine's stack. */
+static void give_stack(int sig)
+{
+	struct action now;
+
+	if (!sigaction_raw(sig, NULL, &now) && is_handler(&now) && !(now.flags & SA_ONSTACK)) {
+		now.flags |= SA_ONSTACK;
+		exchange(sig, &now);
+	}
+}
+
+/* The mask inside: what is not asked for is blocked, and the faults that Go turns into panics are not. */
+static void mask_inside(const sigset_t *was, int hook)
+{
+	sigset_t set = *was;
+
+	for (int sig = ASKED + 1; sig <= SIGNALS && !hook; sig++)
+		sigaddset(&set, sig);
+	sigdelset(&set, SIGSEGV);
+	sigdelset(&set, SIGBUS);
+	sigdelset(&set, SIGFPE);
+	mask_raw(SIG_SETMASK, &set, NULL);
+}
+
 /* The calling thread's part: its alternate stack, its mask. */
 static void take_thread(void)
 {
-	sigset_t open;
-
 	sigaltstack(NULL, &stay.stack);
 	if ((stay.stack.ss_flags & SS_DISABLE) && stay.go_stack->ss_sp)
 		sigaltstack(stay.go_stack, NULL);
-	sigemptyset(&open);
-	sigaddset(&open, SIGSEGV);
-	sigaddset(&open, SIGBUS);
-	sigaddset(&open, SIGFPE);
-	mask_raw(SIG_UNBLOCK, &open, &stay.mask);
+	mask_raw(SIG_SETMASK, NULL, &stay.mask);
+	mask_inside(&stay.mask, 0);
 }
 
 static void give_thread_back(void)
@@ -132,17 +155,14 @@ static void give_thread_back(void)
 
 void guard_enter(stack_t *go_stack)
 {
-	for (int sig = 1; sig <= SIGNALS; sig++) {
-		struct action now;
+	memset(stay.touched, 0, sizeof stay.touched);
+	for (int sig = 1; sig <= ASKED; sig++) {
 		int i = go_index(sig);
 
-		stay.touched[sig] = 0;
-		if (i >= 0) {
+		if (i >= 0)
 			exchange(sig, &go_actions[i]);
-		} else if (!sigaction_raw(sig, NULL, &now) && is_handler(&now) && !(now.flags & SA_ONSTACK)) {
-			now.flags |= SA_ONSTACK;
-			exchange(sig, &now);
-		}
+		else if (sig != SIGKILL && sig != SIGSTOP)
+			give_stack(sig);
 	}
 	stay.go_stack = go_stack;
 	take_thread();
@@ -167,4 +187,17 @@ void guard_resume(void)
 	for (int i = 0; i < GO_SIGNALS; i++)
 		exchange(go_signals[i], &go_actions[i]);
 	take_thread();
+}
+
+void guard_hook(int runs)
+{
+	if (!runs)
+		mask_inside(&stay.mask, 0);
+	for (int sig = ASKED + 1; sig <= SIGNALS; sig++)
+		if (runs)
+			give_stack(sig);
+		else
+			restore(sig);
+	if (runs)
+		mask_inside(&stay.mask, 1);
 }

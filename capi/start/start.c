@@ -141,6 +141,7 @@ int engine_run(struct engine_call *call)
 				  "namespaces before the first call");
 	call->ready = ready;
 	call->tell = tell;
+	call->hook = guard_hook;
 	guard_enter(call->go_stack);
 	code = rootfs_go_call(call);
 	guard_leave();

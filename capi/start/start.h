@@ -25,6 +25,9 @@ void guard_leave(void);              /* the host's again */
 void guard_resume(void);
 void guard_pause(void);
 
+/* Before and after a program that a step runs: it gets the host's mask, and may take its time. */
+void guard_hook(int runs);
+
 /* pool.c: whether this thread and the runtime's still share root and working directory. */
 int pool_shares_fs(void);
 
