@@ -16,8 +16,8 @@
 // Two of its choices are not the obvious ones:
 //  - cgroup2 is cloned from the host's mount. A new mount of it from the initial cgroup namespace waits for an RCU
 //    grace period (10 ms, unless another one just passed), and resets the root flags of the whole host.
-//  - No detached mount is closed unattached, since that close waits for a grace period too: the mask's tmpfs itself goes to the first
-//    directory, and clones of it to the others.
+//  - No detached mount is closed unattached, since that close waits for a grace period too: the mask's tmpfs itself goes to
+//    the first directory, and clones of it to the others.
 #define _GNU_SOURCE
 #include <err.h>
 #include <fcntl.h>
@@ -280,7 +280,8 @@ int main(int argc, char **argv)
 	if (argc == 4 && !strcmp(argv[1], "mounts"))
 		return many_mounts(atoi(argv[2]), argv[3]);
 	if (argc < 3 || (strcmp(argv[1], "run") && strcmp(argv[1], "time")))
-		errx(2, "usage: floor run|time ROOTFS [--binds N SOURCE] [--readonly] [--no-cgroup] [--masks N dirs|files], or floor mounts N DIR");
+		errx(2, "usage: floor run|time ROOTFS [--binds N SOURCE] [--readonly] [--no-cgroup] [--masks N dirs|files], "
+			"or floor mounts N DIR");
 	struct extra x = { .root = argv[2], .timed = !strcmp(argv[1], "time") };
 	for (int i = 3; i < argc; i++) {
 		if (!strcmp(argv[i], "--readonly")) {

@@ -51,8 +51,8 @@ def svg(lines, machine):
             continue
         path = " ".join(f"{x(n):.1f},{y(ms):.1f}" for n, ms in points)
         out.append(f'<polyline points="{path}" fill="none" stroke="{COLOURS[name]}" stroke-width="2"/>')
-        out += [f'<circle cx="{x(n):.1f}" cy="{y(ms):.1f}" r="3" fill="{COLOURS[name]}"><title>{name}, {n} mounts: {ms:.2f} ms</title></circle>'
-                for n, ms in points]
+        out += [f'<circle cx="{x(n):.1f}" cy="{y(ms):.1f}" r="3" fill="{COLOURS[name]}">'
+                f"<title>{name}, {n} mounts: {ms:.2f} ms</title></circle>" for n, ms in points]
     for at, name in _labels(lines, y):
         end = lines[name][-1][0]
         out.append(f'<text x="{x(end) + 8:.1f}" y="{at + 4:.1f}" fill="{COLOURS[name]}">{name}</text>')

@@ -45,7 +45,8 @@ def text(rows):
 
 
 def markdown(rows, when):
-    lines = [f"Measured on {machine()}; {versions()}; {when}.", "", "| what | ratio | must reach | | the figures behind it |", "| --- | --- | --- | --- | --- |"]
+    lines = [f"Measured on {machine()}; {versions()}; {when}.", ""]
+    lines += ["| what | ratio | must reach | | the figures behind it |", "| --- | --- | --- | --- | --- |"]
     lines += [f"| {r.what} | {value(r)} | {target(r)} | {r.verdict} | {r.note} |" for r in rows]
     return "\n".join(lines)
 

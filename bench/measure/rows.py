@@ -1,5 +1,7 @@
 """The rows of the table. Each function measures one subject and gives its rows."""
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import os
@@ -39,7 +41,7 @@ def micros(column):
 
 def whole_run(world):
     names = [rt.MINICTR_NAME, rt.FLOOR, rt.CRUN, rt.RUNC, rt.BWRAP]
-    times = dict(zip(names, take.spawned(3, 40, [rt.command(world, n, Case()) for n in names])))
+    times = dict(zip(names, take.spawned(3, 80, [rt.command(world, n, Case()) for n in names])))
     ours = times[rt.MINICTR_NAME]
     note = ", ".join(f"{n} {micros(times[n])}" for n in names)
     bare = Case(cgroup=False)
@@ -56,7 +58,7 @@ def whole_run(world):
 def mount_part(world):
     bundle = world.bundle(Case())
     ours = [[world.prepare, mode, bundle] if world.prepare else None for mode in ("warm", "cold")]
-    warm, cold, floor = take.printed(3, 60, [*ours, rt.floor(world, Case(), "time")])
+    warm, cold, floor = take.printed(3, 80, [*ours, rt.floor(world, Case(), "time")])
     note = f"{micros(warm)}, floor {micros(floor)}; with the engine's start {micros(cold)}"
     return [Row("prepare + finalize, engine warm: ours / floor's mount part", take.ratio(warm, floor), below=1.5, note=note)]
 
@@ -75,12 +77,12 @@ def engine_start(world):
     ]
 
 
-# What an extra mount costs is measured without the cgroup mount: a new cgroup2 waits for an RCU grace period of up to 15 ms
-# in one run and not in the next, which would drown what is looked for.
+# What an extra mount costs is measured without the cgroup mount: a new cgroup2 waits for an RCU grace period of up to 15 ms in
+# one run and not in the next, which would drown what is looked for.
 def slopes(world):
     cases = [Case(cgroup=False), Case(cgroup=False, binds=1000), Case(cgroup=False, binds=1000, readonly=True)]
     names = [rt.MINICTR_NAME, rt.FLOOR, rt.CRUN]
-    times = take.spawned(1, 12, [rt.command(world, n, c) for c in cases for n in names])
+    times = take.spawned(1, 16, [rt.command(world, n, c) for c in cases for n in names])
     rows = []
     for kind, offset in (("plain", 3), ("rbind,rprivate,ro", 6)):
         slope = [take.minus(times[offset + i], times[i]) for i in range(3)]
@@ -91,7 +93,8 @@ def slopes(world):
 
 
 def linear(world):
-    times = take.spawned(1, 7, [rt.command(world, n, Case(cgroup=False, binds=b)) for n in (rt.MINICTR_NAME, rt.FLOOR) for b in (0, 1000, 10000)])
+    cases = [Case(cgroup=False, binds=b) for b in (0, 1000, 10000)]
+    times = take.spawned(1, 7, [rt.command(world, n, c) for n in (rt.MINICTR_NAME, rt.FLOOR) for c in cases])
 
     def growth(zero, thousand, all_):
         if not zero:
@@ -134,9 +137,9 @@ def big_host(world):
 
 
 def masks(world):
-    cases = [Case(cgroup=False), *(Case(cgroup=False, masks=500, mask_kind=k) for k in ("dirs", "files"))]
+    cases = [Case(cgroup=False), *(Case(cgroup=False, masks=500, mask_kind=kind) for kind in ("dirs", "files"))]
     names = [rt.MINICTR_NAME, rt.CRUN, rt.FLOOR]
-    times = take.spawned(1, 12, [rt.command(world, n, c) for c in cases for n in names])
+    times = take.spawned(1, 16, [rt.command(world, n, c) for c in cases for n in names])
     rows = []
     for kind, offset in (("directory", 3), ("file", 6)):
         each = [take.minus(times[offset + i], times[i]) for i in range(3)]

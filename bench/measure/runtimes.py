@@ -53,7 +53,8 @@ def _bwrap(world, case):
     if not shutil.which("bwrap") or case.binds > BWRAP_MOST or case.masks:
         return None
     args = ["bwrap", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--hostname", "bench", "--cap-drop", "ALL",
-            "--bind", str(world.rootfs), "/", "--proc", "/proc", "--dev", "/dev", "--mqueue", "/dev/mqueue", "--ro-bind", "/sys", "/sys"]
+            "--bind", str(world.rootfs), "/", "--proc", "/proc", "--dev", "/dev", "--mqueue", "/dev/mqueue",
+            "--ro-bind", "/sys", "/sys"]
     config = default_config()["linux"]
     for path in filter(os.path.exists, config["readonlyPaths"]):
         args += ["--ro-bind", path, path]

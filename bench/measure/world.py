@@ -1,4 +1,4 @@
-"""The world that is measured in: a private mount namespace with cgroup2 alone, a root file system, bundles, and the measuring programs."""
+"""The world that is measured in: cgroup2 alone, a root file system, bundles, and the measuring programs."""
 
 import atexit
 import dataclasses
@@ -77,7 +77,8 @@ class World:
         subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "bench", self.dir], check=True)
         atexit.register(self.close)
         self.rootfs, self.source, self.state = self.dir / "rootfs", self.dir / "source", self.dir / "state"
-        for d in (self.source, self.state, *(self.rootfs / n for n in ("proc", "sys", "dev", "bin", "m", "mask/dirs", "mask/files"))):
+        inside = [self.rootfs / name for name in ("proc", "sys", "dev", "bin", "m", "mask/dirs", "mask/files")]
+        for d in (self.source, self.state, *inside):
             d.mkdir(parents=True)
         for i in range(MOST_BINDS):
             (self.rootfs / "m" / f"{i:05}").mkdir()
@@ -96,13 +97,16 @@ class World:
         for name in ("spawn", "firstcall"):
             subprocess.run([*cc, BENCH / f"{name}.c", "-o", OUT / name], check=True)
         subprocess.run([*cc, "-static", BENCH / "floor.c", "-o", OUT / "floor"], check=True)
-        subprocess.run([*cc, "-static", "-x", "c", "-", "-o", self.rootfs / "bin/true"], check=True, input=b"int main(void) { return 0; }")
+        subprocess.run([*cc, "-static", "-x", "c", "-", "-o", self.rootfs / "bin/true"], check=True,
+                       input=b"int main(void) { return 0; }")
         self.empty = OUT / "empty.so"
-        subprocess.run(["go", "build", "-buildmode=c-shared", "-trimpath", "-ldflags=-s -w", "-o", self.empty, "./bench/empty"], check=True, cwd=TREE)
+        subprocess.run(["go", "build", "-buildmode=c-shared", "-trimpath", "-ldflags=-s -w", "-o", self.empty, "./bench/empty"],
+                       check=True, cwd=TREE)
         self.prepare = None
         if (LIB / "librootfs/librootfs-engine.so").exists():
             self.prepare = OUT / "prepare"
-            subprocess.run([*cc, f"-I{TREE}/include", BENCH / "prepare.c", f"-L{LIB}", f"-Wl,-rpath,{LIB}", "-lrootfs", "-o", self.prepare], check=True)
+            subprocess.run([*cc, f"-I{TREE}/include", BENCH / "prepare.c", f"-L{LIB}", f"-Wl,-rpath,{LIB}", "-lrootfs",
+                            "-o", self.prepare], check=True)
 
     def bundle(self, case):
         """The OCI bundle of a case, made when it is first asked for."""
