@@ -113,6 +113,8 @@ bench:
 
 FUZZTIME ?= 60s
 fuzz:
+	tools/setup fuzz
+	$(MAKE) all
 	tools/fuzz $(FUZZTIME)
 
 # The long forms of what make test runs shortly.
