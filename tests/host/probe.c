@@ -16,7 +16,7 @@
 
 static void show_status(void)
 {
-	static const char *const wanted[] = { "Umask:", "Uid:", "Gid:", "Groups:", "Threads:", "SigQ:", "SigPnd:", "ShdPnd:", "SigBlk:",
+	static const char *const wanted[] = { "Umask:", "Uid:", "Gid:", "Groups:", "Threads:", "SigPnd:", "ShdPnd:", "SigBlk:",
 		"SigIgn:", "SigCgt:", "CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:", "NoNewPrivs:", "Seccomp:", "Cpus_allowed:" };
 	FILE *f = fopen("/proc/self/status", "re");
 	char line[512];
