@@ -2,7 +2,7 @@
 
 A case is a function of the config, which it changes, and of the bundle's directory, where it may put files. What a run
 needs beside the config is in the case's `needs`: "shared" (the host's mounts are shared with a peer group), "cgroup2" (the
-host has cgroup2 alone), "no-pivot".
+host has cgroup2 alone), "no-pivot", "tty" (the runtime is started on a terminal).
 """
 
 CASES = []
@@ -227,6 +227,13 @@ def user_namespace(config, bundle):
     put(bundle, "volume/file")
     mount(config, "/volume", "bind", bundle / "volume", "bind", "ro")
     mount(config, "/scratch", "tmpfs", "tmpfs", "mode=0750")
+
+
+@case("tty")
+def terminal(config, bundle):
+    """A terminal: /dev/console and the pty of the container's own devpts."""
+    config["process"]["terminal"] = True
+    config["process"]["consoleSize"] = {"height": 40, "width": 200}
 
 
 @case("no-pivot")

@@ -1,6 +1,7 @@
 """Running one bundle with one runtime, in a mount namespace made for it, so that nothing reaches the machine's own."""
 
 import os
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -31,11 +32,14 @@ def command(runtime, needs, bundle, state):
 def run(runtime, needs, bundle, state):
     """Runs it. Returns the probe's output, or raises RuntimeError with what the runtime said."""
     shutil.rmtree(state, ignore_errors=True)
+    argv = command(runtime, needs, bundle, state)
+    if "tty" in needs:
+        argv = ["script", "--quiet", "--return", "--command", shlex.join(argv), "/dev/null"]
     done = subprocess.run(
         ["unshare", "--mount", "--propagation", "private", "sh", "-c", WRAPPER, "sh",
          "cgroup2" if "cgroup2" in needs else "-", "shared" if "shared" in needs else "-",
-         *command(runtime, needs, bundle, state)],
+         *argv],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "LC_ALL": "C"})
     if done.returncode != 0:
-        raise RuntimeError(f"status {done.returncode}: {done.stderr.strip()}")
-    return done.stdout
+        raise RuntimeError(f"status {done.returncode}: {(done.stderr or done.stdout).strip()}")
+    return done.stdout.replace("\r\n", "\n")
