@@ -265,6 +265,79 @@ static void callback_calls_library(void)
 	WORKS(rootfs_finalize(&error));
 }
 
+/* The callback is the host's own code: it may fork and execute (its hooks, say). */
+static int fork_in_callback(void *user)
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		struct rootfs_error own = ROOTFS_ERROR_INIT;
+
+		if (rootfs_finalize(&own) != ROOTFS_ERR_FORKED)
+			_exit(99);
+		execl("/bin/sh", "sh", "-c", "exit 7", (char *)NULL);
+		_exit(98);
+	}
+	waitpid(pid, &status, 0);
+	*(int *)user = status;
+	return 0;
+}
+
+static void callback_forks(void)
+{
+	struct rootfs_request request;
+	int status = -1;
+
+	need_root();
+	small_request(&request);
+	own_mounts();
+	request.on_mounts_ready = fork_in_callback;
+	request.user = &status;
+	WORKS(rootfs_prepare(&request, &error));
+	WORKS(rootfs_finalize(&error));
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7, "status %x", (unsigned)status);
+}
+
+static void *call_for_ever(void *unused)
+{
+	struct rootfs_error own = ROOTFS_ERROR_INIT;
+	char *text;
+
+	(void)unused;
+	for (;;) {
+		if (!rootfs_verify(&shared_request, &text, &own))
+			rootfs_free(text);
+		pthread_testcancel();
+	}
+	return NULL;
+}
+
+/* A cancelled thread finishes its call: the lock is free and the signals are the host's afterwards. */
+static void cancelled(void)
+{
+	char *text;
+
+	need_root();
+	small_request(&shared_request);
+	own_mounts();
+	snapshot_take(&before);
+	for (int i = 0; i < 20; i++) {
+		pthread_t thread;
+
+		pthread_create(&thread, NULL, call_for_ever, NULL);
+		usleep(500U * (unsigned)i);
+		pthread_cancel(thread);
+		pthread_join(thread, NULL);
+		WORKS(rootfs_verify(&shared_request, &text, &error));
+		rootfs_free(text);
+	}
+	snapshot_take(&after);
+	/* 32 is glibc's own SIGCANCEL: its handler comes with the first pthread_cancel. */
+	memcpy(&before.actions[32], &after.actions[32], sizeof before.actions[32]);
+	snapshot_same(&before, &after, "threads");
+}
+
 static int look_at_state(void *user)
 {
 	struct snapshot inside;
@@ -501,6 +574,8 @@ const struct test_case state_cases[] = {
 	{ "threads: a stack of 64 KiB", small_stack },
 	{ "threads: calls from 8 threads at once", many_threads_at_once },
 	{ "callback: calls into the library are refused", callback_calls_library },
+	{ "callback: forks and executes", callback_forks },
+	{ "threads: cancelled during calls", cancelled },
 	{ "callback: its error ends prepare, it has the host's signal state", callback_fails },
 	{ "callback: every step is told, in order", progress },
 	{ "threads: setuid after finalize reaches all of them", setuid_after },
