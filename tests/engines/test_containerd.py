@@ -10,7 +10,7 @@ import unittest
 from pathlib import Path
 
 import image
-from harness import install, make_rootfs, until
+from harness import install, make_rootfs, own_capabilities, until
 
 CONFIG = """version = 2
 root = "{0}/root"
@@ -41,8 +41,8 @@ class Containerd(unittest.TestCase):
         (cls.volume / "file").write_text("shared\n")
         config = cls.scratch / "config.toml"
         config.write_text(CONFIG.format(cls.scratch))
-        cls.log = open(cls.scratch / "log", "w+")
-        cls.daemon = subprocess.Popen(["containerd", "--config", config], stdout=cls.log, stderr=cls.log)
+        with open(cls.scratch / "log", "w") as log:
+            cls.daemon = subprocess.Popen(["containerd", "--config", config], stdout=log, stderr=log)
         cls.addClassCleanup(cls.stop)
         until(lambda: cls.ctr("version").returncode == 0, 30)
         image.write(rootfs, cls.scratch / "image.tar")
@@ -54,7 +54,6 @@ class Containerd(unittest.TestCase):
     def stop(cls):
         cls.daemon.send_signal(signal.SIGTERM)
         cls.daemon.wait(30)
-        cls.log.close()
 
     @classmethod
     def ctr(cls, *args, **options):
@@ -107,8 +106,7 @@ class Containerd(unittest.TestCase):
         self.assertIn("1,   5", self.run_("--device=/dev/zero", "--", "ls", "-l", "/dev/zero"))
 
     def test_privileged(self):
-        own = next(line for line in open("/proc/self/status") if line.startswith("CapEff"))
-        self.assertIn(own.strip(), self.run_("--privileged", "--", "cat", "/proc/self/status"))
+        self.assertIn(own_capabilities(), self.run_("--privileged", "--", "cat", "/proc/self/status"))
 
     def test_seccomp(self):
         self.assertRegex(self.run_("--seccomp", "--", "cat", "/proc/self/status"), r"Seccomp:\t2")

@@ -63,9 +63,8 @@ class Kubernetes(unittest.TestCase):
         (cls.scratch / "volume/file").write_text("shared\n")
         config = cls.scratch / "config.toml"
         config.write_text(CONFIG.format(scratch=cls.scratch, documented=documented(minictr)))
-        log = open(cls.scratch / "log", "w")
-        cls.addClassCleanup(log.close)
-        cls.daemon = subprocess.Popen(["containerd", "--config", config], stdout=log, stderr=log)
+        with open(cls.scratch / "log", "w") as log:
+            cls.daemon = subprocess.Popen(["containerd", "--config", config], stdout=log, stderr=log)
         cls.addClassCleanup(cls.stop)
         until(lambda: cls.raw("Version", {})[0] is not None, 30)
         for name, command in (("localhost/pause:latest", IDLE), (image.NAME, ["sh"])):

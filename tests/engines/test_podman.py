@@ -5,14 +5,11 @@ import json
 import os
 import pty
 import subprocess
+from pathlib import Path
 
 import image
 from engine import Engine
-from harness import until
-
-
-def own_capabilities():
-    return next(line for line in open("/proc/self/status") if line.startswith("CapEff")).strip()
+from harness import own_capabilities, until
 
 
 class Podman(Engine):
@@ -79,7 +76,7 @@ class Podman(Engine):
         self.assertEqual(out.split(), ["20", str(64 << 20), "300"])
 
     def test_cgroups_disabled(self):
-        own = open("/proc/self/cgroup").read()
+        own = Path("/proc/self/cgroup").read_text()
         self.assertEqual(self.run_("--cgroups=disabled", "--", "cat", "/proc/self/cgroup"), own)
 
     def test_sysctl(self):

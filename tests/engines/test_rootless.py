@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import unittest
+from pathlib import Path
 
 from engine import Engine
 from harness import until
@@ -28,7 +29,7 @@ class Rootless(Engine):
                  "subuid": f"tester:{IDS}:65536", "subgid": f"tester:{IDS}:65536"}
         for name, line in lines.items():
             try:
-                old = open(f"/etc/{name}").read()
+                old = Path(f"/etc/{name}").read_text()
             except FileNotFoundError:
                 raise unittest.SkipTest(f"/etc/{name} is not there") from None
             (etc / name).write_text(old + line + "\n")

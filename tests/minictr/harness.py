@@ -66,6 +66,19 @@ def make_rootfs(where):
     return where
 
 
+def alive(pid):
+    """A zombie is not: whose child it is reaps it in its own time."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def own_capabilities():
+    """The line of /proc/self/status: what --privileged gives at most."""
+    return next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith("CapEff"))
+
+
 def until(what, seconds=10.0):
     """Waits for a condition; returns its value."""
     end = time.monotonic() + seconds

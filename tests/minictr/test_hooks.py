@@ -6,7 +6,7 @@ import os
 import subprocess
 import time
 
-from harness import ContainerCase, until
+from harness import ContainerCase, alive, until
 
 POINTS = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"]
 IN_RUNTIME = {"prestart", "createRuntime", "poststart", "poststop"}
@@ -92,12 +92,13 @@ class Hooks(ContainerCase):
         self.assertEqual(self.ctr("run", "--bundle", self.bundle, self.id).stdout, "A=b\n")
 
     def test_args_and_no_args(self):
-        for args, expected in (([], "sh\n"), (["other", "-c", "echo $0"], "other\n")):
-            script = self.shared / "hook"
-            script.write_text("#!/bin/sh\necho called\n")
-            script.chmod(0o755)
-            self.hooks["prestart"] = [{"path": str(script), "args": args}]
+        script = self.shared / "hook"
+        script.write_text(f"#!/bin/sh\necho $# $* > {self.log}\n")
+        script.chmod(0o755)
+        for args, expected in ([], "0\n"), (["name"], "0\n"), (["name", "one", "two words"], "2 one two words\n"):
+            self.hooks["prestart"] = [{"path": str(script), "args": args, "env": ["PATH=/bin"]}]
             self.run_ctr("true")
+            self.assertEqual(self.log.read_text(), expected)
 
     def test_state_larger_than_a_pipe(self):
         """A hook that does not read its input neither blocks nor fails."""
@@ -167,7 +168,7 @@ class Hooks(ContainerCase):
         self.hook("prestart", f"sleep 4712 & echo $! > {self.log}; wait", timeout=1)
         self.refused("/hooks/prestart/0")
         pid = self.log.read_text().strip()
-        until(lambda: not os.path.exists(f"/proc/{pid}") or open(f"/proc/{pid}/stat").read().split(")")[1].split()[0] in "ZX")
+        until(lambda: not alive(pid))
 
     def test_a_hook_may_ask_for_the_state(self):
         self.hook("createRuntime", f"{self.minictr} --root {self.root} state {self.id} > {self.log}")

@@ -7,7 +7,7 @@ import subprocess
 import threading
 from pathlib import Path
 
-from harness import ContainerCase, until
+from harness import ContainerCase, alive, until
 
 
 class States(ContainerCase):
@@ -122,14 +122,7 @@ class Kill(ContainerCase):
             until(lambda: len(json.loads(self.ok("ps", "--format", "json", self.id))) == 3)
             pids = json.loads(self.ok("ps", "--format", "json", self.id))
             self.ok("kill", "--all", self.id, "KILL")
-            until(lambda: not any(self.alive(p) for p in pids))
-
-    @staticmethod
-    def alive(pid):
-        try:
-            return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
-        except FileNotFoundError:
-            return False
+            until(lambda: not any(alive(p) for p in pids))
 
 
 class Delete(ContainerCase):
@@ -147,7 +140,7 @@ class Delete(ContainerCase):
         for maker in (self.created, self.running):
             with self.subTest(maker=maker.__name__), maker("sleep 100") as state:
                 self.ok("delete", "--force", self.id)
-                self.assertFalse(Kill.alive(state["pid"]))
+                self.assertFalse(alive(state["pid"]))
                 self.fails("state", self.id, says="does not exist")
 
     def test_force_of_nothing(self):
@@ -165,7 +158,7 @@ class Delete(ContainerCase):
             self.fails("pause", self.id, says="is paused")
             self.fails("exec", self.id, "true", says="is paused", status=255)
             self.ok("delete", "--force", self.id)
-            self.assertFalse(Kill.alive(state["pid"]))
+            self.assertFalse(alive(state["pid"]))
 
     def test_pause_and_resume(self):
         with self.running("while :; do echo x; sleep 0.01; done"):

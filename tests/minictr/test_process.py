@@ -2,6 +2,7 @@
 """All that `process` asks for, looked at from inside; terminals; seccomp; exit status and signals."""
 
 import array
+import fcntl
 import os
 import pty
 import select
@@ -9,7 +10,6 @@ import signal
 import socket
 import struct
 import subprocess
-import fcntl
 import termios
 import time
 
