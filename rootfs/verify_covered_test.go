@@ -1,0 +1,69 @@
+package rootfs_test
+
+import (
+	"os"
+	"testing"
+)
+
+// Where a link leads, a later mount may cover one that no path tells it covers. Verify, which run asks, knows.
+func TestVerifyThroughLinks(t *testing.T) {
+	link := func(b *box, name, to string) {
+		t.Helper()
+		if err := os.Symlink(to, b.rootfs+name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	src := shared(t)
+	write(t, src+"/file", "text", 0o644)
+	for name, add := range map[string]func(b *box){
+		"the link's target is covered": func(b *box) {
+			link(b, "/link", "dir/sub")
+			b.mount("/dir/sub", "tmpfs", "tmpfs").mount("/link", "bind", src, "bind")
+		},
+		"a directory above it is": func(b *box) {
+			link(b, "/link", "dir/sub")
+			b.mount("/link/inner", "tmpfs", "tmpfs").mount("/dir", "tmpfs", "tmpfs")
+		},
+		"the link is in what was mounted": func(b *box) {
+			link(b, "/link", "dir")
+			b.mount("/dir/sub", "tmpfs", "tmpfs").mount("/up", "bind", src, "bind").mount("/link", "tmpfs", "tmpfs")
+		},
+		"a mount covers its own way": func(b *box) {
+			link(b, "/dir/link", "/dir")
+			b.mount("/dir/link", "bind", src, "bind")
+		},
+		"it is masked": func(b *box) {
+			link(b, "/link", "dir/sub")
+			b.mount("/dir/sub", "bind", src, "bind", "nosuid").set("maskedPaths", []any{"/link"}, "linux").
+				mount("/dev", "tmpfs", "tmpfs", "mode=755")
+		},
+		"it is read-only": func(b *box) {
+			link(b, "/link", "dir")
+			b.mount("/dir/sub", "bind", src, "bind", "rw").set("readonlyPaths", []any{"/link/sub"}, "linux")
+		},
+		"it is not in the copy that is read-only": func(b *box) {
+			b.mount("/dir/sub", "tmpfs", "tmpfs", "unbindable").set("readonlyPaths", []any{"/dir"}, "linux")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBox(t)
+			if err := os.MkdirAll(b.rootfs+"/dir/sub", 0o755); err != nil {
+				t.Fatal(err)
+			}
+			add(b)
+			b.run()
+		})
+	}
+}
+
+// Of the access time there is one value, which a recursive attribute replaces.
+func TestVerifyAccessTime(t *testing.T) {
+	b := newBox(t)
+	for path, options := range map[string][]string{"/a": {"noatime", "rstrictatime"}, "/b": {"strictatime", "rrelatime"}, "/c": {"strictatime", "rnoatime"}} {
+		b.mount(path, "bind", shared(t), append(options, "rbind")...)
+	}
+	b.mount("/d", "bind", shared(t), "bind", "runbindable", "slave")
+	r := b.run()
+	hasOptions(t, r.At("/b"), "relatime")
+	hasOptions(t, r.At("/c"), "noatime")
+}
