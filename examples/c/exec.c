@@ -66,7 +66,7 @@ static int go_to(const char *cwd, struct rootfs_error *err)
 
 static int become(struct exec *e, struct rootfs_error *err)
 {
-	const struct process *p = &e->process;
+	struct process *p = &e->process;
 	int master, label;
 	/* The parent has put us into the container's cgroup by then, so that nothing escapes its limits. */
 	if (sync_expect(e->sync, MSG_PLACED, NULL, err) < 0)
@@ -76,6 +76,7 @@ static int become(struct exec *e, struct rootfs_error *err)
 		return -1;
 	close(e->proc); /* before anything of the container's is looked up */
 	close(e->pidfd);
+	close(e->c.dir);
 	if (setsid() < 0)
 		return fail_errno(err, "setsid", "session");
 	if (p->terminal) {
@@ -87,6 +88,7 @@ static int become(struct exec *e, struct rootfs_error *err)
 		close(master);
 	}
 	umask((mode_t)p->umask);
+	environment_complete(p);
 	stdio_own(p);
 	bool late = go_to(p->cwd, err) < 0;
 	if (late && err->errnum != EACCES)

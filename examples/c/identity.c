@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/ioprio.h>
+#include <pwd.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -119,6 +120,32 @@ void stdio_own(const struct process *p)
 		if (fstat(fd, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)) && st.st_uid != p->uid &&
 		    fchown(fd, p->uid, p->gid) < 0 && errno != EPERM && errno != EROFS && errno != EINVAL)
 			log_warn("descriptor %d: cannot be given to user %u: %s", fd, p->uid, strerror(errno));
+}
+
+/* HOME, where the config gives none: what /etc/passwd of the container says. The specification is silent, but images count
+ * on it since the first runtimes did it, and containerd leaves it to the runtime. */
+void environment_complete(struct process *p)
+{
+	size_t n = 0;
+	for (; p->env[n] != NULL; n++)
+		if (strncmp(p->env[n], "HOME=", 5) == 0)
+			return;
+	char *home = NULL;
+	struct stat st;
+	/* The image's file: perhaps a fifo, to be left alone, and perhaps nonsense. */
+	int fd = open("/etc/passwd", O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	FILE *file = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? fdopen(fd, "r") : NULL;
+	for (struct passwd *user; file != NULL && home == NULL && (user = fgetpwent(file)) != NULL;)
+		if (user->pw_uid == p->uid && user->pw_dir[0] == '/')
+			home = format_text("HOME=%s", user->pw_dir);
+	if (file != NULL)
+		fclose(file);
+	else if (fd >= 0)
+		close(fd);
+	char **env = allocate(n + 2, sizeof(*env));
+	memcpy(env, p->env, n * sizeof(*env));
+	env[n] = home != NULL ? home : strdup("HOME=/");
+	p->env = env;
 }
 
 static int runnable(const char *path)

@@ -208,7 +208,7 @@ static int await_start(struct birth *b, struct rootfs_error *err)
 static int become(struct birth *b, struct rootfs_error *err)
 {
 	struct container *c = b->container;
-	const struct process *p = &c->config.process;
+	struct process *p = &c->config.process;
 	struct sources sources = {0};
 	char self[16] = {0}, *path = NULL;
 	int label = -1;
@@ -231,6 +231,7 @@ static int become(struct birth *b, struct rootfs_error *err)
 		return -1;
 	if (c->config.has_process) {
 		stdio_own(p);
+		environment_complete(p);
 		path = executable_find(p, err);
 		if (path == NULL)
 			return -1;
@@ -249,6 +250,7 @@ void init_main(struct birth *b)
 {
 	struct rootfs_error err = ROOTFS_ERROR_INIT;
 	signals_reset();
+	close(b->container->dir); /* a directory of the host is nothing to have in a container, however short */
 	if (!config_new_ns(&b->container->config, NS_PID) && !config_new_ns(&b->container->config, NS_USER))
 		prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* others can see us: what we hold open is not for them */
 	become(b, &err);

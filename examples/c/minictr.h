@@ -195,7 +195,7 @@ int unix_listen(int dir, const char *name, struct rootfs_error *err);
 
 /* ---- namespaces.c, spawn.c ----------------------------------------------------------------------------------------- */
 
-int namespaces_check(const struct config *config, struct rootfs_error *err);
+int namespaces_check(struct config *config, struct rootfs_error *err);
 uint64_t namespaces_new_flags(const struct config *config);
 int namespaces_join(const struct config *config, uint64_t which, struct rootfs_error *err);
 int namespaces_map_ids(pid_t child, const struct config *config, struct rootfs_error *err);
@@ -225,6 +225,7 @@ int labels_open(const struct process *p, int proc, struct rootfs_error *err);
 int identity_rlimits(pid_t pid, const struct process *p, struct rootfs_error *err);
 int identity_apply(const struct process *p, const struct bpf *bpf, int label, struct rootfs_error *err);
 void stdio_own(const struct process *p);
+void environment_complete(struct process *p);
 char *executable_find(const struct process *p, struct rootfs_error *err);
 void executable_run(const char *path, const struct process *p, struct rootfs_error *err);
 int capabilities_parse(const struct node *at, uint64_t caps[CAP_SETS], struct rootfs_error *err);

@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-int namespaces_check(const struct config *config, struct rootfs_error *err)
+int namespaces_check(struct config *config, struct rootfs_error *err)
 {
 	bool maps = config->uid_map_len > 0 || config->gid_map_len > 0;
 	if (config_new_ns(config, NS_USER) && (config->uid_map_len == 0 || config->gid_map_len == 0))
@@ -35,7 +35,7 @@ int namespaces_check(const struct config *config, struct rootfs_error *err)
 		free(proc);
 		/* setns to the own user namespace is refused by the kernel; to stay in it is what was asked. */
 		if (same && i == NS_USER)
-			((struct config *)config)->ns[i].present = false;
+			config->ns[i].present = false;
 	}
 	return 0;
 }

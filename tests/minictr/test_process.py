@@ -119,7 +119,23 @@ class Process(ContainerCase):
         self.config["process"]["cwd"] = "/tmp"
         out = self.run_ctr("env; pwd; readlink /proc/self/cwd")
         self.assertEqual(sorted(x for x in out.split("\n") if x and not x.startswith(("SHLVL", "PWD", "OLDPWD"))),
-                         ["/tmp", "/tmp", "A=b c", "EMPTY=", "PATH=/bin"])
+                         ["/tmp", "/tmp", "A=b c", "EMPTY=", "HOME=/", "PATH=/bin"])
+
+    def test_home(self):
+        """From the container's /etc/passwd, where the config gives none."""
+        for uid, home in ((0, "/"), (1000, "/home"), (4321, "/")):
+            self.config["process"]["user"] = {"uid": uid, "gid": 0}
+            self.assertEqual(self.run_ctr("echo $HOME"), home + "\n")
+        self.config["process"]["env"].append("HOME=/given")
+        self.assertEqual(self.run_ctr("echo $HOME"), "/given\n")
+
+    def test_passwd_of_the_image_cannot_hold_us(self):
+        rootfs = self.bundle / "rootfs"
+        subprocess.run(["cp", "-a", self.rootfs, rootfs], check=True)
+        (rootfs / "etc/passwd").unlink()
+        os.mkfifo(rootfs / "etc/passwd")
+        self.config["root"]["path"] = str(rootfs)
+        self.assertEqual(self.run_ctr("echo $HOME"), "/\n")
 
     def test_path_is_the_containers(self):
         (self.rootfs / "home/hello").write_text("#!/bin/sh\necho found\n")
