@@ -176,7 +176,7 @@ void container_remove(struct container *c)
 	free(path);
 }
 
-unsigned long long process_start_time(pid_t pid, char *state)
+static unsigned long long read_stat(pid_t pid, char *state, unsigned *flags)
 {
 	char path[32], text[512];
 	unsigned long long start = 0;
@@ -191,12 +191,25 @@ unsigned long long process_start_time(pid_t pid, char *state)
 	/* The name is in parentheses, and may itself contain some. */
 	const char *after = strrchr(text, ')');
 	if (after == NULL || sscanf(after + 1,
-				    " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-				    &letter, &start) != 2)
+				    " %c %*d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+				    &letter, flags, &start) != 3)
 		return 0;
 	if (state != NULL)
 		*state = letter;
 	return start;
+}
+
+unsigned long long process_start_time(pid_t pid, char *state)
+{
+	unsigned flags;
+	return read_stat(pid, state, &flags);
+}
+
+bool process_never_ran(pid_t pid)
+{
+	unsigned flags = 0;
+	/* PF_FORKNOEXEC of the kernel, which stays readable until the process is reaped. */
+	return read_stat(pid, NULL, &flags) != 0 && (flags & 0x40) != 0;
 }
 
 enum status container_status(const struct container *c)

@@ -118,8 +118,10 @@ static int attend(struct birth *b, int sock, int *master, struct rootfs_error *e
 		int n = sync_receive(sock, &type, NULL, NULL, NULL, master, &fds_len, err);
 		if (n < 0)
 			return -1;
-		if (n == 0) /* by execve: an orderly end would have sent an error first. Or killed, as the exit status tells */
-			return b->start < 0 ? 0 : fail(err, ROOTFS_ERR_STATE, 0, "create", "the init child was killed");
+		if (n == 0) /* closed by execve; where it failed, an error came first; or somebody has killed it */
+			return b->start < 0 && !process_never_ran(c->pid) ?
+				       0 :
+				       fail(err, ROOTFS_ERR_STATE, 0, "create", "the init child was killed");
 		switch (type) {
 		case MSG_MOUNTS_READY:
 			if (hooks_run(c, "prestart", STATUS_CREATING, err) < 0 ||

@@ -77,7 +77,7 @@ static int wait_hook(pid_t pid, int64_t timeout, int *status, struct rootfs_erro
 			n = poll(&ended, 1, (int)timeout * 1000);
 		} while (n < 0 && errno == EINTR);
 	if (n == 0)
-		kill(-pid, SIGKILL); /* its own process group, so what it started ends too */
+		kill(-pid, SIGKILL); /* its own process group, see run_hook */
 	while (waitpid(pid, status, 0) < 0 && errno == EINTR)
 		;
 	if (fd >= 0)
@@ -110,7 +110,10 @@ static int run_hook(const struct hook *hook, const char *state, struct rootfs_er
 	posix_spawnattr_setsigmask(&attributes, &none);
 	posix_spawnattr_setsigdefault(&attributes, &all);
 	posix_spawnattr_setpgroup(&attributes, 0);
-	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+	/* With a timeout it gets a process group, so that all it started can be ended. Without one it stays in ours: who
+	 * interrupts minictr at a terminal ends the hook that it waits for. */
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+						      (hook->timeout > 0 ? POSIX_SPAWN_SETPGROUP : 0));
 	int result = posix_spawn(&pid, hook->path, &actions, &attributes, hook->args && *hook->args ? hook->args : no_args,
 				 hook->env ? hook->env : no_env);
 	posix_spawnattr_destroy(&attributes);

@@ -161,6 +161,7 @@ void container_remove(struct container *c);
 enum status container_status(const struct container *c);
 /* The OCI state document, allocated. */
 char *container_state(const struct container *c, enum status status, struct rootfs_error *err);
+bool process_never_ran(pid_t pid); /* cloned, and ended or still there without an execve */
 unsigned long long process_start_time(pid_t pid, char *state); /* 0: no such process */
 /* Sends a signal to the very process that was created, never to another that got its number. */
 int container_signal(const struct container *c, int signal, struct rootfs_error *err);

@@ -3,6 +3,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import time
 
@@ -169,6 +170,30 @@ class Hooks(ContainerCase):
         self.refused("/hooks/prestart/0")
         pid = self.log.read_text().strip()
         until(lambda: not alive(pid))
+
+    def test_interrupt(self):
+        """Who presses ^C while minictr waits for a hook ends the hook, and nothing stays."""
+        self.hook("prestart", f"echo waiting > {self.log}; sleep 100")
+        self.note("poststop")
+        self.sh("true")
+        self.write()
+        with subprocess.Popen([self.minictr, "--root", self.root, "run", "--bundle", self.bundle, self.id],
+                              stderr=subprocess.PIPE, text=True, start_new_session=True) as run:
+            until(lambda: self.log.exists() and self.log.read_text())
+            os.killpg(run.pid, signal.SIGINT)
+            self.assertEqual(run.wait(20), 1)
+            self.assertIn("/hooks/prestart/0", run.stderr.read())
+
+    def test_init_killed_before_its_program(self):
+        self.hook("startContainer", f"echo waiting > {self.log}; sleep 100")
+        self.sh("true")
+        self.write()
+        with subprocess.Popen([self.minictr, "--root", self.root, "run", "--bundle", self.bundle, self.id],
+                              stderr=subprocess.PIPE, text=True) as run:
+            until(lambda: self.log.exists() and self.log.read_text())
+            self.ok("kill", self.id, "KILL")
+            self.assertEqual(run.wait(20), 1)
+            self.assertIn("was killed", run.stderr.read())
 
     def test_a_hook_may_ask_for_the_state(self):
         self.hook("createRuntime", f"{self.minictr} --root {self.root} state {self.id} > {self.log}")
