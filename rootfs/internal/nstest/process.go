@@ -109,7 +109,7 @@ func prepareChild() error {
 		return fmt.Errorf("open /proc: %w", err)
 	}
 	procDir = fd
-	time.Sleep(1) // the Go runtime opens its poller at the first timer; Descriptors is to see it from the start
+	time.Sleep(time.Nanosecond) // the Go runtime opens its poller at the first timer; Descriptors is to see it from the start
 	if !s.KeepPropagation {
 		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 			return fmt.Errorf("make / private: %w", err)

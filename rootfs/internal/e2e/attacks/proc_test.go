@@ -63,20 +63,6 @@ func volumesOverProc(t *testing.T, p path) {
 	}
 }
 
-// procHolds: where set-up succeeded, /proc is a directory of the root itself and procfs.
-func (x *trap) procHolds(what string, r e2e.Result, err error) {
-	x.t.Helper()
-	if err != nil {
-		x.t.Logf("%s: refused: %v", what, err)
-		return
-	}
-	for name, magic := range map[string]int64{"/proc": unix.PROC_SUPER_MAGIC, "/sys": unix.SYSFS_MAGIC} {
-		if n := r.Nodes[name]; !n.Dir() || n.Magic != magic {
-			x.t.Errorf("ATTACK WON: %s: %s is %+v", what, name, n)
-		}
-	}
-}
-
 func (x *trap) procConfig() nstest.Config {
 	return x.config().AddMount("/proc", "proc", "proc").AddMount("/sys", "sysfs", "sysfs", "ro")
 }
