@@ -72,21 +72,20 @@ var runRace = nstest.Define("attacks.race", func(in race) (o outcome, err error)
 			o.Won = append(o.Won, what)
 		}
 	}
-	for round := range in.Rounds {
-		for _, m := range in.Remove {
-			os.RemoveAll(fmt.Sprintf("/proc/self/fd/%d/%s", m.fd, m.Name))
-		}
-		var won []string
-		err := nstest.Thread(func() (err error) {
-			won, err = in.round(plan)
-			return err
-		})
-		if len(won) > 0 {
-			win(won[0])
-		}
+	lookOutside := func() {
 		if after, err := hostState(in.Outside); err != nil || !slices.Equal(before, after) {
 			win(fmt.Sprintf("host: %q, %v", after, err))
 			restore(in.Outside)
+		}
+	}
+	err = nstest.Rounds(in.Rounds, func(round int) (bool, error) {
+		lookOutside() // of the round before, which left this thread in the container's root
+		for _, m := range in.Remove {
+			os.RemoveAll(fmt.Sprintf("/proc/self/fd/%d/%s", m.fd, m.Name))
+		}
+		won, err := in.round(plan)
+		if len(won) > 0 {
+			win(won[0])
 		}
 		var e *rootfs.Error
 		switch {
@@ -95,21 +94,20 @@ var runRace = nstest.Define("attacks.race", func(in race) (o outcome, err error)
 		case errors.As(err, &e) && e.Code != 11:
 			o.Refused[fmt.Sprintf("%s: %v (code %d)", e.Op, e.Errno, e.Code)]++
 		default:
-			return o, err
+			return true, err
 		}
 		if round != 0 && round != in.Rounds-1 {
-			continue
+			return false, nil
 		}
 		fds, err := nstest.Descriptors()
-		if err != nil {
-			return o, err
-		}
 		if round == 0 {
 			open = len(fds)
 		}
 		o.FDs = len(fds) - open
-	}
-	return o, nil
+		return false, err
+	})
+	lookOutside()
+	return o, err
 })
 
 func (in *race) round(plan *rootfs.Plan) (won []string, err error) {
