@@ -38,7 +38,7 @@ LIBS = $(BUILD)/lib/librootfs.so.0 $(BUILD)/lib/librootfs.so \
 BINS = $(BUILD)/bin/minictr
 
 .PHONY: all lib bin pkg install uninstall clean demo test lint bench fuzz setup \
-	test-attacks test-faults test-soak test-engines test-kernels
+	test-attacks test-faults test-random test-soak test-engines test-kernels
 .DELETE_ON_ERROR:
 
 all: lib bin pkg
@@ -118,7 +118,7 @@ fuzz:
 	tools/fuzz $(FUZZTIME)
 
 # The long forms of what make test runs shortly.
-test-attacks test-faults test-soak test-engines test-kernels: test-%:
+test-attacks test-faults test-random test-soak test-engines test-kernels: test-%:
 	tools/setup test
 	$(MAKE) all
 	tests/$*/run

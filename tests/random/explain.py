@@ -1,0 +1,233 @@
+"""Every difference that is allowed, and why: those of tests/compare/allowed.py that are about runc whatever the case, and the list
+below. `only` names the runtime, "" any; `when` looks at the case, both outcomes and the mount or path that it is about.
+"""
+
+import re
+from typing import Callable, NamedTuple
+
+from allowed import ALLOWED as OF_RUNC
+from judge import is_mask
+
+OPPOSITES = [("nosuid", "suid"), ("nodev", "dev"), ("noexec", "exec"), ("ro", "rw"), ("noatime", "atime"), ("nodiratime", "diratime"),
+             ("relatime", "norelatime"), ("strictatime", "nostrictatime")]
+RECURSIVE = [("rro", "rrw"), ("rnosuid", "rsuid"), ("rnodev", "rdev"), ("rnoexec", "rexec"), ("rnodiratime", "rdiratime")]
+PROPAGATION = re.compile("r?(private|slave|shared|unbindable)")
+
+
+class Context(NamedTuple):
+    case: dict
+    ours: dict  # facts
+    theirs: dict
+    subject: str
+
+    @property
+    def linux(self):
+        return self.case["config"]["linux"]
+
+    @property
+    def mounts(self):
+        return self.case["config"]["mounts"]
+
+    def fact(self, field):
+        """Of the mount that it is about, as we have it."""
+        return self.ours.get(("mount", self.subject, field), "")
+
+    def options(self, *wanted):
+        """Whether a mount asks for one of them."""
+        return any(o.partition("=")[0] in wanted for m in self.mounts for o in m["options"])
+
+
+class Allowed(NamedTuple):
+    why: str
+    only: str
+    kind: str
+    subject: str
+    field: str
+    ours: str = ".*"
+    theirs: str = ".*"
+    when: Callable = lambda context: True
+
+    def covers(self, runtime, context, difference):
+        wanted = (self.kind, self.subject, self.field, self.ours, self.theirs)
+        return (self.only in ("", runtime) and all(re.fullmatch(w, d, re.S) for w, d in zip(wanted, difference))
+                and self.when(context))
+
+
+def masked(context):
+    return is_mask(context.ours, context.subject) and is_mask(context.theirs, context.subject)
+
+
+def asked_propagation(*values):
+    return lambda context: context.linux.get("rootfsPropagation") in values
+
+
+def tmpfs_point(context):
+    """A tmpfs of the config lies there, perhaps by way of a link."""
+    names = (context.subject, *(f"{context.subject}#{n}" for n in range(2, 9)))
+    return any(context.ours.get(("mount", n, "fs type")) == "tmpfs" for n in names) or any(
+        m["type"] == "tmpfs" and context.subject in (m["destination"], ".") for m in context.mounts)
+
+
+def two_propagations(context):
+    return any(sum(bool(PROPAGATION.fullmatch(o)) for o in m["options"]) > 1 for m in context.mounts)
+
+
+def both_of_a_pair(context, pairs=None):
+    return any(a in m["options"] and b in m["options"] for m in context.mounts for a, b in pairs or OPPOSITES)
+
+
+def access_times(context):
+    """A recursive attribute of the access time, beside which crun leaves the old one set."""
+    return context.options("rnoatime", "ratime", "rrelatime", "rnorelatime", "rstrictatime", "rnostrictatime")
+
+
+def readonly_nested(context):
+    """A read-only path, and a read-only path or mount inside of it, or a link, behind which there may be one."""
+    paths = context.linux.get("readonlyPaths", [])
+    inner = paths + [m["destination"] for m in context.mounts if "ro" in m["options"]]
+    links = tuple(path for path, kind, *_ in context.case["image"] if kind == "link")
+    return any(a != b and (b.startswith(a + "/") or b.startswith(links)) for a in paths for b in inner)
+
+
+def of_readonly_path(context):
+    """The mount that a read-only path bound over another."""
+    return any(p == context.subject.partition("#")[0] or "#" in context.subject for p in context.linux.get("readonlyPaths", []))
+
+
+def covered_tmpfs(context):
+    """A read-only tmpfs, and another mount over it or over the directory that it is in."""
+    targets = [m["destination"] for m in context.mounts]
+    return any(m["type"] == "tmpfs" and "ro" in m["options"] and any(
+        (m["destination"] + "/").startswith(t + "/") for t in targets[i + 1:]) for i, m in enumerate(context.mounts))
+
+
+def late(context):
+    """A mount that no entry of mounts made: of a read-only or masked path."""
+    return masked(context) or of_readonly_path(context)
+
+
+def in_tmpfs(context):
+    return any(m["type"] == "tmpfs" and context.subject.startswith(m["destination"] + "/") for m in context.mounts)
+
+
+def both_covered(context):
+    """A path is masked and read-only, or one of the two lies in the other."""
+    return any(a == b or a.startswith(b + "/") or b.startswith(a + "/") for a in context.linux.get("readonlyPaths", [])
+               for b in context.linux.get("maskedPaths", []))
+
+
+def default_devices(context):
+    return any(d["path"] in ("/dev/null", "/dev/tty") for d in context.linux.get("devices", []))
+
+
+ALLOWED = [
+    # --- masks ---------------------------------------------------------------------------------------------------------
+    Allowed("masks differ in what they are made of: one tmpfs of one inode for all, one for each, the host's /dev/null or the container's",
+            "", "mount", ".*", "(?!present|propagation|parent).*", when=masked),
+    Allowed("crun's masks are binds of the host's null device, and have its propagation", "crun", "mount", ".*", "propagation", when=masked),
+    # --- runc ----------------------------------------------------------------------------------------------------------
+    Allowed("a shared root is so with all below it when that is asked (rshared), as later releases of runc have it",
+            "runc", "mount", ".*", "propagation", "shared", "private|unbindable", asked_propagation("rshared")),
+    Allowed("below a shared root, what covers a read-only path propagates into what that was bound from",
+            "", "mount", ".*", "(present|parent|propagation)",
+            when=lambda c: asked_propagation("shared", "rshared")(c) and (readonly_nested(c) or both_covered(c))),
+    Allowed("rootfsPropagation shared makes / shared, as the specification says and later releases of runc do",
+            "runc", "mount", "/", "propagation", "shared", "private", asked_propagation("shared")),
+    Allowed("read-only and masked paths of a shared root are shared, as the kernel makes what is mounted there",
+            "", "mount", ".*", "propagation", "shared", "private", lambda c: asked_propagation("shared")(c) and late(c)),
+    Allowed("an unbindable root becomes so at the end; runc 1.1 can then not bind it at the beginning",
+            "runc", "run", "", "refused", "no", ".*error preparing rootfs: mount .*invalid argument.*", asked_propagation("unbindable", "runbindable")),
+    Allowed("of the recursive options of the access time the last one counts; runc sets and clears all at once, which the kernel refuses or reads otherwise",
+            "runc", "run", "", "refused", "no", ".*invalid argument.*", access_times),
+    Allowed("of the recursive options of the access time the last one counts; runc sets and clears all at once, which the kernel refuses or reads otherwise",
+            "runc", "mount", ".*", "option (noatime|relatime|strictatime)", when=access_times),
+    Allowed("a tmpfs that another mount covers becomes read-only before that; runc looks for it by its path at the end, and finds the other or nothing",
+            "runc", "(mount|path)", ".*", "(option (r[ow]|nosuid|nodev|noexec|.*time)|write)", when=lambda c: covered_tmpfs(c)),
+    Allowed("a tmpfs that another mount covers becomes read-only before that; runc looks for it by its path at the end, and finds the other or nothing",
+            "runc", "run", "", "refused", "no", ".*error during container init: mount \\S+, flags: 0x\\S+: .*", lambda c: covered_tmpfs(c)),
+    Allowed("without a cgroup namespace the host's cgroup2 is bound instead of mounted anew, which would change its options for the host",
+            "", "mount", "/sys/fs/cgroup.*", "source", when=lambda c: {"type": "cgroup"} not in c.linux["namespaces"]),
+    Allowed("the tmpfs that holds the v1 hierarchies is read-only where the cgroup mount is; runc 1.1 leaves it writable for root",
+            "runc", "path", "/sys/fs/cgroup", "write", "EROFS", "yes"),
+    Allowed("with tmpcopyup the tmpfs is like the directory that it covers, its mode too; runc copies only what is in it",
+            "runc", "(node|path)", ".*", "(mode|owner)", when=lambda c: tmpfs_point(c) and c.options("tmpcopyup")),
+    Allowed("as above, and what is made in the tmpfs takes over the set-group-id bit or the group",
+            "runc", "(node|path)", ".*", "(mode|owner)", when=lambda c: in_tmpfs(c) and c.options("tmpcopyup", "mode")),
+    Allowed("of a recursive option and its opposite the last one counts; with runc the one that sets",
+            "runc", "(mount|path)", ".*", "(option (r[ow]|nosuid|nodev|noexec|nodiratime)|write)", when=lambda c: both_of_a_pair(c, RECURSIVE)),
+    Allowed("runc writes sysctls through the container's /proc", "runc", "run", "", "refused", "no", ".*open /proc/sys/.*: no such file or directory"),
+    Allowed("a masked path that leads through a file is not there, and skipped", "runc", "run", "", "refused", "no", ".*can't mask path .*not a directory.*"),
+    Allowed("files that are made are 0644, in the sources of mounts too", "", "(node|path)", ".*", "mode", "0644", "0755|0700",
+            lambda c: any(m["source"].endswith("file") for m in c.mounts)),
+    Allowed("proc and sysfs go on no target that a symlink leads to, wherever in the path it is: CVE-2019-19921",
+            "", "run", "", "refused", ".*(proc|sysfs) must be mounted on an ordinary directory, without a symlink on the way", "no"),
+    Allowed("a tmpfs takes its target's mode as a mount option, at once; runc changes the mode after mounting, to the same",
+            "runc", "mount", ".*", "super mode=\\d+", "set", "-", lambda c: c.fact("fs type") == "tmpfs"),
+    Allowed("mode= of a tmpfs counts; runc 1.1 gives it the mode of the directory that it covers all the same",
+            "runc", "(node|path)", ".*", "mode", when=lambda c: tmpfs_point(c) and c.options("mode")),
+    Allowed("runc starts no container without a /proc of its own", "runc", "run", "", "refused", "no", ".*open /proc/self/fd: .*"),
+    Allowed("runc starts no container without a /dev/null, even where nothing needs one",
+            "runc", "run", "", "refused", "no", ".*stat /dev/null: .*"),
+    Allowed("runc does not find the working directory behind a link that dangles",
+            "runc", "run", "", "refused", "no", ".*(mkdir \\S+: file exists|chdir to cwd .*).*"),
+    Allowed("runc looks for its new mount by path once more, and does not find it where the mount covered a part of that path",
+            "runc", "run", "", "refused", "no", ".*change mount propagation through procfd: .*"),
+    # --- crun ----------------------------------------------------------------------------------------------------------
+    Allowed("crun links /dev/core to /proc/kcore whether or not the host has one", "crun", "(node|image)", "/dev/core", "present", "-", "yes"),
+    Allowed("crun cuts the root off from the host's propagation, without being asked to; here as with runc it is a slave",
+            "crun", "mount", ".*", "propagation", "master", "private"),
+    Allowed("what the config says of a mount's propagation counts; crun makes all mounts private in the end",
+            "crun", "mount", ".*", "propagation", ".*", "private", lambda c: any(PROPAGATION.fullmatch(o) for m in c.mounts for o in m["options"])),
+    Allowed("an unbindable root becomes so at the end; crun's binds then lack what is mounted below their source",
+            "crun", "(mount|node)", ".*", ".*", when=asked_propagation("unbindable", "runbindable")),
+    Allowed("a masked path inside of a read-only one stays masked, and the other way round; crun masks first",
+            "crun", "(mount|path|node)", ".*", ".*", when=both_covered),
+    Allowed("crun mixes up a recursive option of the access time with nosymfollow", "crun", "mount", ".*", "option nosymfollow", "-", "set",
+            access_times),
+    Allowed("crun makes read-only mounts so only at the end, and can make targets in them", "crun", "run", "", "refused",
+            ".*(mkdirat|mknodat).*read-only file system", "no"),
+    Allowed("crun starts no container without a /dev", "crun", "run", "", "refused", "no", "open /dev directory in .*"),
+    Allowed("crun starts no container without a /dev/null, even where nothing needs one",
+            "crun", "run", "", "refused", "no", "failed open\\(\\)ing /dev/null: .*"),
+    Allowed("crun does not make a working directory behind a link that dangles", "crun", "run", "", "refused", "no", "chdir .*No such file or directory"),
+    Allowed("directories that are made are 0755; crun gives them a sticky bit", "crun", "image", ".*", "node", "drwxr-xr-x .*", "drwxr-xr-t .*"),
+    Allowed("directories that are made are 0755; crun gives them a sticky bit", "crun", "(node|path)", ".*", "mode", "0755", "1755"),
+    Allowed("files that are made are 0644; crun makes them 0700", "crun", "image", ".*", "node", "-rw-r--r-- .*", "-rwx------ .*"),
+    Allowed("crun names the source of a cgroup mount cgroup2 whatever the config says", "crun", "mount", ".*", "source", "cgroup", "cgroup2"),
+    Allowed("crun runs here with --cgroup-manager=disabled, so its cgroup is the root of the hierarchy",
+            "crun", "(node|path)", ".*", "mode", "0755", "0555", lambda c: c.fact("fs type") == "cgroup2"),
+    Allowed("a dangling link in a target is followed inside of the root, as runc does; crun gives up",
+            "crun", "run", "", "refused", "no", "openat2 .*No such file or directory"),
+    Allowed("crun mounts proc and sysfs only directly below the root", "crun", "run", "", "refused", ".*", ".*must be mounted at the root"),
+    Allowed("crun sets two options of propagation in one call, which the kernel refuses",
+            "crun", "run", "", "refused", "no", "set propagation for .*Invalid argument", two_propagations),
+    Allowed("crun sets an attribute of the access time without clearing the old one, which the kernel refuses",
+            "crun", "run", "", "refused", "no", "mount_setattr .*Invalid argument"),
+    Allowed("a tmpfs takes the mode of the directory that it covers, as runc does; crun's stay 1777",
+            "crun", "(node|path)", ".*", "mode", ".*", "1777", tmpfs_point),
+    Allowed("a tmpfs takes the mode of the directory that it covers, as runc does; crun's stay 1777",
+            "crun", "mount", ".*", "super mode=\\d+", "set", "-", lambda c: c.fact("fs type") == "tmpfs"),
+    Allowed("of an option and its opposite the last one counts, as with runc; in crun 1.8 an option that clears clears nothing set before",
+            "crun", "(mount|path)", ".*", "(option .*|write)", when=both_of_a_pair),
+    Allowed("crun makes a file system read-only by its mount alone, not by its superblock", "crun", "mount", ".*", "super r[ow]",
+            when=lambda c: c.fact("super ro") == "set"),
+    Allowed("an entry of linux.devices with the path of a default device changes its mode and owner; crun keeps its own",
+            "crun", "(node|path|image)", ".*", "(node|mode|owner)", when=default_devices),
+    Allowed("a read-only path keeps nosuid, nodev and noexec of what it binds; crun loses them",
+            "crun", "mount", ".*", "option (nosuid|nodev|noexec|relatime|noatime|nodiratime)", when=of_readonly_path),
+    Allowed("a read-only path inside of another stays read-only; in crun the outer one brings back the writable mount",
+            "crun", "(mount|path)", ".*", "(option r[ow]|write)", when=readonly_nested),
+]
+
+
+def explain(runtime, case, ours, theirs, difference):
+    """The reason that allows a difference, or None."""
+    context = Context(case, ours.facts, theirs.facts, difference[1])
+    for entry in ALLOWED:
+        if entry.covers(runtime, context, difference):
+            return entry.why
+    if runtime == "runc":
+        for entry in OF_RUNC:
+            if entry.case == ".*" and entry.covers("random", difference):
+                return entry.why
+    return None
