@@ -20,10 +20,12 @@
 void signals_reset(void)
 {
 	sigset_t none;
-	/* What is ignored stays ignored over execve, and engines ignore SIGPIPE or SIGCHLD for themselves. */
-	for (int i = 1; i < 32; i++)
+	/* What is ignored stays ignored over execve. Engines ignore SIGPIPE or SIGCHLD for themselves, and posix_spawn, by which
+	 * make starts its commands, leaves 32 and 33 ignored, which signal() does not let anyone touch: hence the raw call. */
+	static const unsigned long default_action[4]; /* the kernel's sigaction: handler, flags, restorer, mask */
+	for (int i = 1; i <= 64; i++)
 		if (i != SIGKILL && i != SIGSTOP)
-			signal(i, SIG_DFL);
+			syscall(SYS_rt_sigaction, i, default_action, NULL, sizeof(default_action[0]));
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
