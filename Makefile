@@ -120,6 +120,7 @@ fuzz:
 # The long forms of what make test runs shortly.
 test-attacks test-faults test-random test-soak test-engines test-kernels: test-%:
 	tools/setup test
+	[ $* != kernels ] || tools/setup kernels
 	$(MAKE) all
 	tests/$*/run
 
