@@ -68,6 +68,14 @@ func Sys(op, args string, err error) error {
 	if err == nil {
 		return nil
 	}
+	// Nearly all are one of these two, and errors.As is slow where it is used for the first time: an init child meets a dozen
+	// paths that are not there, and asks each time.
+	switch err := err.(type) {
+	case *Error:
+		return err
+	case syscall.Errno:
+		return &Error{Code: System, Op: op, Args: args, Errno: err}
+	}
 	var known *Error
 	if errors.As(err, &known) {
 		return err
