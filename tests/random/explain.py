@@ -25,6 +25,10 @@ class Context(NamedTuple):
         return self.case["config"]["linux"]
 
     @property
+    def readonly(self):
+        return self.linux.get("readonlyPaths", [])
+
+    @property
     def mounts(self):
         return self.case["config"]["mounts"]
 
@@ -81,17 +85,21 @@ def access_times(context):
     return context.options("rnoatime", "ratime", "rrelatime", "rnorelatime", "rstrictatime", "rnostrictatime")
 
 
+def links_of(context):
+    return tuple(path for path, kind, *_ in context.case["image"] if kind == "link")
+
+
 def readonly_nested(context):
     """A read-only path, and a read-only path or mount inside of it, or a link, behind which there may be one."""
-    paths = context.linux.get("readonlyPaths", [])
+    paths = context.readonly
     inner = paths + [m["destination"] for m in context.mounts if "ro" in m["options"]]
-    links = tuple(path for path, kind, *_ in context.case["image"] if kind == "link")
-    return any(a != b and (b.startswith(a + "/") or b.startswith(links)) for a in paths for b in inner)
+    links = links_of(context)
+    return any(a != b and b.startswith((a + "/", *links)) for a in paths for b in inner)
 
 
 def of_readonly_path(context):
     """The mount that a read-only path bound over another."""
-    return any(p == context.subject.partition("#")[0] or "#" in context.subject for p in context.linux.get("readonlyPaths", []))
+    return any(p == context.subject.partition("#")[0] or "#" in context.subject for p in context.readonly)
 
 
 def covered_tmpfs(context):
@@ -111,8 +119,9 @@ def in_tmpfs(context):
 
 
 def both_covered(context):
-    """A path is masked and read-only, or one of the two lies in the other."""
-    return any(a == b or a.startswith(b + "/") or b.startswith(a + "/") for a in context.linux.get("readonlyPaths", [])
+    """A path is masked and read-only, or one of the two lies in the other, perhaps behind a link."""
+    links = links_of(context)
+    return any(a == b or a.startswith((b + "/", *links)) or b.startswith((a + "/", *links)) for a in context.readonly
                for b in context.linux.get("maskedPaths", []))
 
 
@@ -120,11 +129,19 @@ def default_devices(context):
     return any(d["path"] in ("/dev/null", "/dev/tty") for d in context.linux.get("devices", []))
 
 
+LAST_TIME = ("of the recursive options of the access time the last one counts; runc sets and clears all at once, which the kernel "
+             "refuses or reads otherwise")
+COVERED_TMPFS = ("a tmpfs that another mount covers becomes read-only before that; runc looks for it by its path at the end, and finds the "
+                 "other or nothing")
+TMPFS_MODE = "a tmpfs takes the mode of the directory that it covers, as runc does; crun's stay 1777"
+STICKY = "directories that are made are 0755; crun gives them a sticky bit"
+
 ALLOWED = [
     # --- masks ---------------------------------------------------------------------------------------------------------
     Allowed("masks differ in what they are made of: one tmpfs of one inode for all, one for each, the host's /dev/null or the container's",
             "", "mount", ".*", "(?!present|propagation|parent).*", when=masked),
-    Allowed("crun's masks are binds of the host's null device, and have its propagation", "crun", "mount", ".*", "propagation", when=masked),
+    Allowed("crun's masks are binds of the host's null device, and have its propagation",
+            "crun", "mount", ".*", "propagation", when=masked),
     # --- runc ----------------------------------------------------------------------------------------------------------
     Allowed("a shared root is so with all below it when that is asked (rshared), as later releases of runc have it",
             "runc", "mount", ".*", "propagation", "shared", "private|unbindable", asked_propagation("rshared")),
@@ -137,26 +154,35 @@ ALLOWED = [
             "", "mount", ".*", "propagation", "shared", "private", lambda c: asked_propagation("shared")(c) and late(c)),
     Allowed("an unbindable root becomes so at the end; runc 1.1 can then not bind it at the beginning",
             "runc", "run", "", "refused", "no", ".*error preparing rootfs: mount .*invalid argument.*", asked_propagation("unbindable", "runbindable")),
-    Allowed("of the recursive options of the access time the last one counts; runc sets and clears all at once, which the kernel refuses or reads otherwise",
+    Allowed("an unbindable root becomes so at the end; runc 1.1 loses it",
+            "runc", "mount", ".*", "propagation", "unbindable", "private|-",
+            asked_propagation("unbindable", "runbindable")),
+    Allowed("the same file system once more at the same place, where mount(2) says EBUSY, is a mount like others",
+            "", "run", "", "refused", "no", ".*[Dd]evice or resource busy.*"),
+    Allowed(LAST_TIME,
             "runc", "run", "", "refused", "no", ".*invalid argument.*", access_times),
-    Allowed("of the recursive options of the access time the last one counts; runc sets and clears all at once, which the kernel refuses or reads otherwise",
+    Allowed(LAST_TIME,
             "runc", "mount", ".*", "option (noatime|relatime|strictatime)", when=access_times),
-    Allowed("a tmpfs that another mount covers becomes read-only before that; runc looks for it by its path at the end, and finds the other or nothing",
-            "runc", "(mount|path)", ".*", "(option (r[ow]|nosuid|nodev|noexec|.*time)|write)", when=lambda c: covered_tmpfs(c)),
-    Allowed("a tmpfs that another mount covers becomes read-only before that; runc looks for it by its path at the end, and finds the other or nothing",
-            "runc", "run", "", "refused", "no", ".*error during container init: mount \\S+, flags: 0x\\S+: .*", lambda c: covered_tmpfs(c)),
+    Allowed(COVERED_TMPFS,
+            "runc", "(mount|path)", ".*", "(option (r[ow]|nosuid|nodev|noexec|.*time)|write)", when=covered_tmpfs),
+    Allowed(COVERED_TMPFS,
+            "runc", "run", "", "refused", "no", ".*error during container init: mount \\S+, flags: 0x\\S+: .*", covered_tmpfs),
     Allowed("without a cgroup namespace the host's cgroup2 is bound instead of mounted anew, which would change its options for the host",
             "", "mount", "/sys/fs/cgroup.*", "source", when=lambda c: {"type": "cgroup"} not in c.linux["namespaces"]),
     Allowed("the tmpfs that holds the v1 hierarchies is read-only where the cgroup mount is; runc 1.1 leaves it writable for root",
             "runc", "path", "/sys/fs/cgroup", "write", "EROFS", "yes"),
-    Allowed("with tmpcopyup the tmpfs is like the directory that it covers, its mode too; runc copies only what is in it",
-            "runc", "(node|path)", ".*", "(mode|owner)", when=lambda c: tmpfs_point(c) and c.options("tmpcopyup")),
+    Allowed("with tmpcopyup the tmpfs is like the directory that it covers, its mode and owner too; others copy only what is in it",
+            "", "(node|path)", ".*", "(mode|owner)", when=lambda c: tmpfs_point(c) and c.options("tmpcopyup")),
     Allowed("as above, and what is made in the tmpfs takes over the set-group-id bit or the group",
             "runc", "(node|path)", ".*", "(mode|owner)", when=lambda c: in_tmpfs(c) and c.options("tmpcopyup", "mode")),
     Allowed("of a recursive option and its opposite the last one counts; with runc the one that sets",
             "runc", "(mount|path)", ".*", "(option (r[ow]|nosuid|nodev|noexec|nodiratime)|write)", when=lambda c: both_of_a_pair(c, RECURSIVE)),
-    Allowed("runc writes sysctls through the container's /proc", "runc", "run", "", "refused", "no", ".*open /proc/sys/.*: no such file or directory"),
-    Allowed("a masked path that leads through a file is not there, and skipped", "runc", "run", "", "refused", "no", ".*can't mask path .*not a directory.*"),
+    Allowed("a path that is listed twice becomes read-only once; runc binds it over itself again",
+            "runc", "mount", ".*#\\d+", "present", "-", "yes", lambda c: len(set(c.readonly)) < len(c.readonly)),
+    Allowed("runc writes sysctls through the container's /proc",
+            "runc", "run", "", "refused", "no", ".*open /proc/sys/.*: (no such file or directory|read-only).*"),
+    Allowed("a masked path that leads through a file is not there, and skipped",
+            "runc", "run", "", "refused", "no", ".*can't mask path .*not a directory.*"),
     Allowed("files that are made are 0644, in the sources of mounts too", "", "(node|path)", ".*", "mode", "0644", "0755|0700",
             lambda c: any(m["source"].endswith("file") for m in c.mounts)),
     Allowed("proc and sysfs go on no target that a symlink leads to, wherever in the path it is: CVE-2019-19921",
@@ -166,46 +192,60 @@ ALLOWED = [
     Allowed("mode= of a tmpfs counts; runc 1.1 gives it the mode of the directory that it covers all the same",
             "runc", "(node|path)", ".*", "mode", when=lambda c: tmpfs_point(c) and c.options("mode")),
     Allowed("runc starts no container without a /proc of its own", "runc", "run", "", "refused", "no", ".*open /proc/self/fd: .*"),
-    Allowed("runc starts no container without a /dev/null, even where nothing needs one",
-            "runc", "run", "", "refused", "no", ".*stat /dev/null: .*"),
+    Allowed("runc starts no container without a /dev/null that it can open, even where nothing needs one",
+            "runc", "run", "", "refused", "no", ".*(stat|open) /dev/null: .*"),
+    Allowed("runc cannot copy a /dev up that has other mounts in it", "runc", "run", "", "refused", "no", ".*tmpcopyup: failed to copy.*"),
     Allowed("runc does not find the working directory behind a link that dangles",
             "runc", "run", "", "refused", "no", ".*(mkdir \\S+: file exists|chdir to cwd .*).*"),
     Allowed("runc looks for its new mount by path once more, and does not find it where the mount covered a part of that path",
             "runc", "run", "", "refused", "no", ".*change mount propagation through procfd: .*"),
     # --- crun ----------------------------------------------------------------------------------------------------------
-    Allowed("crun links /dev/core to /proc/kcore whether or not the host has one", "crun", "(node|image)", "/dev/core", "present", "-", "yes"),
+    Allowed("crun links /dev/core to /proc/kcore whether or not the host has one",
+            "crun", "(node|image)", "/dev/core", "present", "-", "yes"),
     Allowed("crun cuts the root off from the host's propagation, without being asked to; here as with runc it is a slave",
             "crun", "mount", ".*", "propagation", "master", "private"),
     Allowed("what the config says of a mount's propagation counts; crun makes all mounts private in the end",
             "crun", "mount", ".*", "propagation", ".*", "private", lambda c: any(PROPAGATION.fullmatch(o) for m in c.mounts for o in m["options"])),
     Allowed("an unbindable root becomes so at the end; crun's binds then lack what is mounted below their source",
-            "crun", "(mount|node)", ".*", ".*", when=asked_propagation("unbindable", "runbindable")),
+            "crun", "(mount|node)", ".*", "(present|mode|owner|parent)", when=asked_propagation("unbindable", "runbindable")),
+    Allowed("crun makes unbindable also what is mounted below", "crun", "mount", ".*", "propagation", "private", "unbindable",
+            lambda c: c.options("unbindable", "runbindable")),
+    Allowed("bind takes no mounts below along; in crun it does, where an option of propagation is recursive",
+            "crun", "(mount|node)", ".*", "(present|mode|owner|parent)", when=lambda c: any("bind" in m["options"] and any(
+                o.startswith("r") and PROPAGATION.fullmatch(o) for o in m["options"]) for m in c.mounts)),
+    Allowed("a mask is the container's own null device, which cannot be bound from an unbindable /dev, as with runc; crun's is the host's",
+            "crun", "run", "", "refused", ".*open_tree\\(/dev/null\\): invalid argument: the source is unbindable.*", "no"),
     Allowed("a masked path inside of a read-only one stays masked, and the other way round; crun masks first",
             "crun", "(mount|path|node)", ".*", ".*", when=both_covered),
-    Allowed("crun mixes up a recursive option of the access time with nosymfollow", "crun", "mount", ".*", "option nosymfollow", "-", "set",
+    Allowed("crun mixes up a recursive option of the access time with nosymfollow",
+            "crun", "mount", ".*", "option nosymfollow", "-", "set",
             access_times),
     Allowed("crun makes read-only mounts so only at the end, and can make targets in them", "crun", "run", "", "refused",
             ".*(mkdirat|mknodat).*read-only file system", "no"),
+    Allowed("nothing but a procfs goes on /proc", "crun", "run", "", "refused", ".*only a procfs may be mounted there.*", "no"),
     Allowed("crun starts no container without a /dev", "crun", "run", "", "refused", "no", "open /dev directory in .*"),
     Allowed("crun starts no container without a /dev/null, even where nothing needs one",
             "crun", "run", "", "refused", "no", "failed open\\(\\)ing /dev/null: .*"),
-    Allowed("crun does not make a working directory behind a link that dangles", "crun", "run", "", "refused", "no", "chdir .*No such file or directory"),
-    Allowed("directories that are made are 0755; crun gives them a sticky bit", "crun", "image", ".*", "node", "drwxr-xr-x .*", "drwxr-xr-t .*"),
-    Allowed("directories that are made are 0755; crun gives them a sticky bit", "crun", "(node|path)", ".*", "mode", "0755", "1755"),
+    Allowed("crun does not make a working directory behind a link that dangles",
+            "crun", "run", "", "refused", "no", "chdir .*No such file or directory"),
+    Allowed(STICKY, "crun", "image", ".*", "node", "drwxr-xr-x .*", "drwxr-xr-t .*"),
+    Allowed(STICKY, "crun", "(node|path)", ".*", "mode", "0755", "1755"),
     Allowed("files that are made are 0644; crun makes them 0700", "crun", "image", ".*", "node", "-rw-r--r-- .*", "-rwx------ .*"),
-    Allowed("crun names the source of a cgroup mount cgroup2 whatever the config says", "crun", "mount", ".*", "source", "cgroup", "cgroup2"),
+    Allowed("crun names the source of a cgroup mount cgroup2 whatever the config says",
+            "crun", "mount", ".*", "source", "cgroup", "cgroup2"),
     Allowed("crun runs here with --cgroup-manager=disabled, so its cgroup is the root of the hierarchy",
             "crun", "(node|path)", ".*", "mode", "0755", "0555", lambda c: c.fact("fs type") == "cgroup2"),
     Allowed("a dangling link in a target is followed inside of the root, as runc does; crun gives up",
             "crun", "run", "", "refused", "no", "openat2 .*No such file or directory"),
-    Allowed("crun mounts proc and sysfs only directly below the root", "crun", "run", "", "refused", ".*", ".*must be mounted at the root"),
+    Allowed("crun mounts proc and sysfs only directly below the root",
+            "crun", "run", "", "refused", ".*", ".*must be mounted at the root"),
     Allowed("crun sets two options of propagation in one call, which the kernel refuses",
             "crun", "run", "", "refused", "no", "set propagation for .*Invalid argument", two_propagations),
     Allowed("crun sets an attribute of the access time without clearing the old one, which the kernel refuses",
             "crun", "run", "", "refused", "no", "mount_setattr .*Invalid argument"),
-    Allowed("a tmpfs takes the mode of the directory that it covers, as runc does; crun's stay 1777",
+    Allowed(TMPFS_MODE,
             "crun", "(node|path)", ".*", "mode", ".*", "1777", tmpfs_point),
-    Allowed("a tmpfs takes the mode of the directory that it covers, as runc does; crun's stay 1777",
+    Allowed(TMPFS_MODE,
             "crun", "mount", ".*", "super mode=\\d+", "set", "-", lambda c: c.fact("fs type") == "tmpfs"),
     Allowed("of an option and its opposite the last one counts, as with runc; in crun 1.8 an option that clears clears nothing set before",
             "crun", "(mount|path)", ".*", "(option .*|write)", when=both_of_a_pair),
