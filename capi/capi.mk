@@ -1,7 +1,6 @@
 # Rules for librootfs.so, the engine and the helper. Included by the top Makefile, which sets the variables.
 #
-# The engine is made in three steps: Go writes a C archive; objcopy renames the section by which the runtime would start
-# when the file is loaded (capi/start/start.c calls it instead, when it is safe); the C compiler links both.
+# The engine is a c-shared build of Go, linked by capi/link together with its C half (capi/start).
 
 CAPI = $(BUILD)/capi
 CAPI_FLAGS = $(C_FLAGS) -fvisibility=hidden -Icapi -I$(CAPI)
@@ -13,7 +12,7 @@ START_OBJECTS = $(patsubst capi/start/%.c,$(CAPI)/start/%.o,$(wildcard capi/star
 HELPER_OBJECTS = $(CAPI)/helper/main.o $(CAPI)/lib/engine.o $(CAPI)/lib/loader.o $(CAPI)/lib/error.o
 
 ENGINE_GO := $(shell find rootfs capi/engine -name '*.go' ! -name '*_test.go' ! -path '*/testdata/*' | LC_ALL=C sort)
-ENGINE_C := $(sort $(wildcard capi/*.h capi/*.map capi/*.sh capi/*/*.c capi/*/*.h) include/rootfs.h)
+ENGINE_C := $(sort capi/link $(wildcard capi/*.h capi/*.map capi/*.sh capi/*/*.c capi/*/*.h) include/rootfs.h)
 
 # The build id: a hash of all that the three files are made from, so the same sources give the same one anywhere.
 $(CAPI)/build.h: $(ENGINE_GO) $(ENGINE_C) go.mod go.sum capi/capi.mk
@@ -69,32 +68,35 @@ $(BUILD)/lib/librootfs/rootfs-helper: $(HELPER_OBJECTS)
 $(CAPI)/overlay/overlay.json: capi/overlay.sh
 	GO="$(GO)" capi/overlay.sh $(abspath $(@D))
 
-$(CAPI)/engine.a: $(ENGINE_GO) $(ENGINE_C) go.mod go.sum $(CAPI)/overlay/overlay.json
-	CC="$(CC)" CGO_CFLAGS="-O2 -ffile-prefix-map=$(CURDIR)=." $(GO_BUILD) -overlay $(CAPI)/overlay/overlay.json -buildmode=c-archive \
-		-tags osusergo -ldflags '$(GO_LDFLAGS)' -o $@.new ./capi/engine
-	$(OBJCOPY) --rename-section .init_array=rootfs_go_entry $@.new $@
-	@rm -f $@.new $(CAPI)/engine.h $(CAPI)/engine.a.h
-
 # Mapped by capi/lib/loader.c and not by the dynamic linker: no start files (they are constructors), the entry as the
-# file's entry point, and no import that the loader's table has not.
-ENGINE_LINK = -shared -nostartfiles $(LD_FLAGS) -Wl,-soname,librootfs-engine.so -Wl,-e,rootfs_engine -Wl,--eh-frame-hdr -Wl,-z,defs \
-	-Wl,--version-script=capi/engine.map -Wl,--wrap=pthread_create,--wrap=pthread_attr_getstacksize,--wrap=free
+# file's entry point, nothing that is not called (Go's runtime brings calls of its own), and no import that the loader's
+# table has not.
+ENGINE_LINK = -nostartfiles $(LD_FLAGS) -Wl,-soname,librootfs-engine.so -Wl,-e,rootfs_engine -Wl,--eh-frame-hdr -Wl,-z,defs \
+	-Wl,--gc-sections -Wl,--version-script=$(abspath capi/engine.map) \
+	-Wl,--wrap=pthread_create,--wrap=pthread_attr_getstacksize,--wrap=free
 CHECK_IMPORTS = for name in $$(nm -D --undefined-only $@ | awk '$$1 == "U" { sub(/@.*/, "", $$2); print $$2 }'); do \
 	grep -q -e "IMPORT($$name)" -e "\"$$name\"" capi/lib/loader.c || { echo "capi/lib/loader.c lacks $$name" >&2; exit 1; }; done
 
-$(BUILD)/lib/librootfs/librootfs-engine.so: $(START_OBJECTS) $(CAPI)/engine.a capi/engine.map
-	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -o $@ $(START_OBJECTS) $(CAPI)/engine.a $(ENGINE_LINK)
-	@$(CHECK_IMPORTS)
+# $(call ENGINE,TAGS): the recipe.
+define ENGINE
+@mkdir -p $(@D)
+CC="$(CC)" ROOTFS_CC="$(CC)" OBJCOPY="$(OBJCOPY)" CGO_CFLAGS="-O2 -ffunction-sections -ffile-prefix-map=$(CURDIR)=." $(GO_BUILD) \
+	-overlay $(CAPI)/overlay/overlay.json -buildmode=c-shared -tags $(1) -ldflags '$(GO_LDFLAGS) -extld=$(abspath capi/link) \
+	-extldflags "$(CFLAGS) $(abspath $(START_OBJECTS)) $(ENGINE_LINK)"' -o $@ ./capi/engine
+@rm -f $(@:.so=.h)
+@$(CHECK_IMPORTS)
+endef
+
+ENGINE_NEEDS = $(START_OBJECTS) $(ENGINE_GO) $(ENGINE_C) go.mod go.sum $(CAPI)/overlay/overlay.json capi/engine.map
+
+$(BUILD)/lib/librootfs/librootfs-engine.so: $(ENGINE_NEEDS)
+	$(call ENGINE,osusergo)
 
 # The same engine with defects to be asked for (capi/engine/fault_on.go), for tests/host. Never installed.
-$(CAPI)/fault/librootfs/librootfs-engine.so: $(START_OBJECTS) $(CAPI)/engine.a capi/engine.map
-	@mkdir -p $(@D)
-	CC="$(CC)" CGO_CFLAGS="-O2 -ffile-prefix-map=$(CURDIR)=." $(GO_BUILD) -overlay $(CAPI)/overlay/overlay.json -buildmode=c-archive \
-		-tags osusergo,rootfs_fault -ldflags '$(GO_LDFLAGS)' -o $(CAPI)/fault/engine.a.new ./capi/engine
-	$(OBJCOPY) --rename-section .init_array=rootfs_go_entry $(CAPI)/fault/engine.a.new $(CAPI)/fault/engine.a
-	$(CC) $(CFLAGS) -o $@ $(START_OBJECTS) $(CAPI)/fault/engine.a $(ENGINE_LINK)
-	@$(CHECK_IMPORTS)
+$(CAPI)/fault/librootfs/librootfs-engine.so: $(ENGINE_NEEDS)
+	$(call ENGINE,osusergo$(comma)rootfs_fault)
+
+comma = ,
 
 .PHONY: capi-fault
 capi-fault: $(CAPI)/fault/librootfs/librootfs-engine.so lib

@@ -1,4 +1,4 @@
-// Command engine is the Go side of librootfs.so: built as a C archive, linked into librootfs-engine.so, and entered
+// Command engine is the Go side of librootfs.so: built as librootfs-engine.so (-buildmode=c-shared), and entered
 // through one function, rootfs_go_call. capi/start starts its runtime and guards what belongs to the host.
 //
 // The two go:debug lines keep the runtime from opening the host's cgroup files: their descriptors would stay open in a
