@@ -24,7 +24,8 @@
  *  - A callback runs with the host's signal handlers and mask. It may not call the library (ROOTFS_ERR_STATE), and it must
  *    return: no longjmp, no exception through it. No call may be made from a signal handler.
  *
- * MEMORY: the caller owns what it passes in, and may free it when the call returns. The library keeps no pointer to it.
+ * MEMORY: the caller owns what it passes in, and may free it when the call returns. The library keeps no pointer to it,
+ * but for on_progress and user, which rootfs_finalize uses too.
  * A string that the library gives out is freed with rootfs_free.
  *
  * GROWTH: each struct begins with its size, set by the caller through its _INIT macro. Members are only ever added at
@@ -82,7 +83,9 @@ struct rootfs_progress {
 	const char *pointer;   /* the field of the config that asked for it, or "" */
 };
 
-/* The source of one mount, opened by the host: a descriptor of the file or directory to bind, or of a detached tree. */
+/* The source of one mount, opened by the host: a descriptor of the file or directory to bind, which must lie in the mount
+ * namespace of the caller of rootfs_prepare, or of a detached tree (open_tree(2), rootfs_open_sources), which may come
+ * from another. */
 struct rootfs_source {
 	uint32_t mount;        /* index in the config's "mounts" */
 	int32_t fd;            /* owned by the caller; rootfs_prepare uses it and leaves it open */
@@ -136,7 +139,9 @@ int rootfs_console(const struct rootfs_terminal *terminal, int *master, struct r
 int rootfs_finalize(struct rootfs_error *err);
 
 /* Compares what the kernel reports with what the config promised. request NULL: what this process has set up;
- * otherwise that request, in a process that stands in the container's root. *report gets JSON
+ * otherwise that request, in a process that stands in the container's root. A process from outside gets there with
+ * rootfs_start (the engine's file cannot be reached from inside), then unshare(CLONE_FS), then setns(2) to the container's
+ * mount namespace. *report gets JSON
  * ({"deviations": [...], ...}), to be freed with rootfs_free. Returns 0 when the comparison was made, also
  * when it found deviations. */
 int rootfs_verify(const struct rootfs_request *request, char **report, struct rootfs_error *err);

@@ -8,5 +8,5 @@
 //go:debug updatemaxprocs=0
 package main
 
-// main is never run: a C archive has no main.
+// main is never run: the host has one.
 func main() {}
