@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -92,10 +93,15 @@ func aboutConsole(master int) (c console, err error) {
 	if _, err := slave.WriteString("hello\n"); err != nil {
 		return c, err
 	}
-	buf := make([]byte, 100)
-	n, err := unix.Read(master, buf)
-	c.Echo = string(buf[:max(n, 0)])
-	return c, err
+	for !strings.HasSuffix(c.Echo, "\n") {
+		buf := make([]byte, 100)
+		n, err := unix.Read(master, buf)
+		if err != nil {
+			return c, err
+		}
+		c.Echo += string(buf[:n])
+	}
+	return c, nil
 }
 
 func consoleBox(b *box, options ...string) *box {

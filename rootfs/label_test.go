@@ -35,7 +35,7 @@ func TestLabelWithoutSELinux(t *testing.T) {
 	write(t, b.rootfs+"/secret/file", "", 0o644)
 	b.refused("/linux/mountLabel", "no SELinux")
 	// A label among a mount's own options is for the kernel to refuse.
-	e := newBox(t).mount("/x", "tmpfs", "tmpfs", `context="`+aLabel+`"`).refused("/mounts/0", "context")
+	e := newBox(t).mount("/x", "tmpfs", "tmpfs", `context="`+aLabel+`"`).refused("/mounts/0", "invalid argument")
 	if e.Errno != unix.EINVAL {
 		t.Errorf("%+v", e)
 	}

@@ -63,7 +63,7 @@ func adjust(d *plan.Device, dir int, name string, made bool) error {
 	}
 	// A mount of the config put it there: it is the host's own node, which a container may use but not change.
 	if !made {
-		if _, mounted, err := linux.MountID(fd); err != nil || mounted {
+		if mounted, err := isMounted(fd, &st, dir); err != nil || mounted {
 			return err
 		}
 	}
@@ -76,6 +76,17 @@ func adjust(d *plan.Device, dir int, name string, made bool) error {
 		return err
 	}
 	return linux.Fchmod(fd, d.Mode)
+}
+
+// isMounted tells whether a node is a mount of its own. Before Linux 5.8 the kernel does not say; then a node of another file
+// system than its directory is taken for one.
+func isMounted(fd int, st *unix.Stat_t, dir int) (bool, error) {
+	id, mounted, err := linux.MountID(fd)
+	if err != nil || id != 0 {
+		return mounted, err
+	}
+	in, err := linux.Fstat(dir)
+	return st.Dev != in.Dev, err
 }
 
 func notDevice(d *plan.Device) error {

@@ -148,7 +148,7 @@ func (x *Executor) cover(s *plan.MaskPath, t *tree.Tree, target int, again func(
 	if err := t.Attach(target, again); err != nil {
 		return aimed(err, t, target, s.Path)
 	}
-	if id := linux.TableID(t.FD); id != 0 {
+	if id := tableID(t.FD); id != 0 {
 		x.made[s] = id
 	}
 	return nil

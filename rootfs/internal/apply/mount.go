@@ -10,6 +10,7 @@ import (
 	"github.com/librootfs/librootfs/rootfs/internal/inroot"
 	"github.com/librootfs/librootfs/rootfs/internal/linux"
 	"github.com/librootfs/librootfs/rootfs/internal/plan"
+	"github.com/librootfs/librootfs/rootfs/internal/procfs"
 	"github.com/librootfs/librootfs/rootfs/internal/tree"
 )
 
@@ -110,12 +111,17 @@ func (x *Executor) bind(m *plan.Mount) error {
 	if err := x.mayCover(target, isProc); err != nil {
 		return err
 	}
+	old := t.FD < 0
 	if m.ExactAttr {
 		if err := t.Exactly(m.Attr, m.Clear); err != nil {
 			return err
 		}
 	}
-	return x.finish(m, t, target)
+	err = x.finish(m, t, target)
+	if lent {
+		err = foreign(err, old)
+	}
+	return err
 }
 
 // source is the tree to bind: cloned from the host's path, or from the descriptor that the host lent. What is lent for an
@@ -141,20 +147,33 @@ func (x *Executor) source(m *plan.Mount) (t *tree.Tree, lent bool, err error) {
 	if p := x.outside &^ unix.MS_REC; p != unix.MS_SHARED {
 		if err := t.Change(tree.Attr{Propagation: p, Recursive: true}); err != nil {
 			t.Close()
-			return nil, true, foreign(err)
+			return nil, true, foreign(err, false)
 		}
 	}
 	return t, true, nil
 }
 
-// foreign says what EINVAL most often means for a descriptor that the host lent.
-func foreign(err error) error {
+// foreign says what EINVAL most often means for a descriptor that the host lent. old: mount(2) has to do it.
+func foreign(err error, old bool) error {
 	var e *errs.Error
-	if errors.As(err, &e) && e.Errno == unix.EINVAL && e.Detail == "" {
+	if errors.As(err, &e) && e.Errno == unix.EINVAL && (old || e.Detail == "") {
+		if old {
+			e.Code, e.Detail = errs.Unsupported, "a source descriptor of another mount namespace needs open_tree(2) and move_mount(2), Linux 5.2"
+			return err
+		}
 		e.Detail = "the source descriptor is of no file or directory that this mount namespace has; one of another namespace " +
 			"has to be a detached tree, from open_tree(2) with OPEN_TREE_CLONE there"
 	}
 	return err
+}
+
+// tableID is the id of the mount in the mount table, or 0 where there is no way to find out.
+func tableID(fd int) int {
+	id := linux.TableID(fd)
+	if id == 0 {
+		id, _ = procfs.MountID(fd) // before Linux 5.8
+	}
+	return id
 }
 
 // finish sets what a mount of either kind has, attaches it, and remembers it where Finalize comes back to it.
@@ -177,7 +196,7 @@ func (x *Executor) finish(m *plan.Mount, t *tree.Tree, target target) error {
 	if err := propagate(m, t); err != nil {
 		return err
 	}
-	if id := linux.TableID(t.FD); id != 0 {
+	if id := tableID(t.FD); id != 0 {
 		x.made[m] = id
 	}
 	if _, later := x.ids[m.Path]; later {

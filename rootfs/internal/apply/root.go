@@ -95,9 +95,9 @@ func privateParent(dir int) error {
 // coverRoot makes a mount that was just attached over the whole root the root of what follows: a look-up from the old one would
 // go on below it.
 func (x *Executor) coverRoot(fd int) error {
-	top, err := linux.Openat(fd, ".", unix.O_PATH|unix.O_DIRECTORY, 0)
+	top, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
-		return err
+		return errs.Sys("fcntl", "/", err)
 	}
 	x.below = append(x.below, x.root.FD)
 	x.root.FD = top

@@ -45,7 +45,12 @@ func (r Root) Open(path string, flags int, links Links) (int, error) {
 		case errors.Is(err, unix.EAGAIN):
 			continue
 		case linux.CallOpenat2.Refused(err):
-			return r.walk(path, flags, links)
+			fd, err := r.walk(path, flags, links)
+			var e *errs.Error
+			if errors.As(err, &e) && e.Op == "openat" {
+				e.Args = path // rather than the name and directory at which the walk got stuck
+			}
+			return fd, err
 		}
 		return -1, err
 	}

@@ -58,6 +58,11 @@ func (r Root) walk(path string, flags int, links Links) (int, error) {
 			return w.last(name, flags|unix.O_NOFOLLOW)
 		}
 	}
+	if flags&unix.O_PATH != 0 {
+		// Not by ".", which only who may search the directory can open.
+		fd, err := unix.FcntlInt(uintptr(w.here()), unix.F_DUPFD_CLOEXEC, 0)
+		return fd, errs.Sys("fcntl", path, err)
+	}
 	return linux.Openat(w.here(), ".", flags&^unix.O_NOFOLLOW, 0)
 }
 

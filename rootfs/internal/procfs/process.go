@@ -43,3 +43,30 @@ func ProcessDir(pidfd int) (int, error) {
 	defer dir.Close()
 	return linux.Openat(int(dir.Fd()), ".", unix.O_PATH|unix.O_DIRECTORY, 0)
 }
+
+// ThreadSelf opens the calling thread's own directory (O_PATH), for reads that are to work although /proc is taken away
+// meanwhile. The caller closes it.
+func ThreadSelf() (int, error) {
+	proc, err := procfs.OpenUnsafeProcRoot()
+	if err != nil {
+		return -1, wrap("thread-self", err)
+	}
+	defer proc.Close()
+	dir, done, err := proc.OpenThreadSelf(".")
+	if err != nil {
+		return -1, wrap("thread-self", err)
+	}
+	defer done()
+	defer dir.Close()
+	return linux.Openat(int(dir.Fd()), ".", unix.O_PATH|unix.O_DIRECTORY, 0)
+}
+
+// ReadAt reads a whole file below such a directory.
+func ReadAt(dir int, file string) ([]byte, error) {
+	fd, err := linux.Openat(dir, file, unix.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer linux.Close(fd)
+	return readAll(fd, file)
+}

@@ -125,6 +125,10 @@ func readHandle(handle int, file string) ([]byte, error) {
 		return nil, err
 	}
 	defer linux.Close(fd)
+	return readAll(fd, file)
+}
+
+func readAll(fd int, file string) ([]byte, error) {
 	var out []byte
 	buf := make([]byte, 16<<10)
 	for {

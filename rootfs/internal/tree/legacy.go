@@ -61,7 +61,7 @@ func cloneLegacy(dirfd int, path, name string, recursive, noFollow bool) (*Tree,
 func (t *Tree) attachLegacy(target int, again func() (int, error)) error {
 	before, err := mountIDs()
 	if err != nil {
-		return err
+		return noProcfs(err)
 	}
 	if err := t.legacy.mount(target, t.name); err != nil {
 		return err
@@ -99,12 +99,20 @@ func mountIDs() (map[int]bool, error) {
 
 // applyChanges does what had to wait.
 func (t *Tree) applyChanges() error {
-	for _, c := range t.changes {
-		if err := t.changeLegacy(c); err != nil {
+	waited := t.changes
+	t.changes = nil
+	for _, c := range waited {
+		// Not by mount(2) at once: it may be another call than mount_setattr(2) that is missing.
+		err := error(nil)
+		if c.exactly {
+			err = t.Exactly(c.Set, c.Clear)
+		} else {
+			err = t.Change(c.Attr)
+		}
+		if err != nil {
 			return err
 		}
 	}
-	t.changes = nil
 	return nil
 }
 
@@ -116,13 +124,14 @@ func (l *legacy) mount(target int, name string) error {
 			if l.recursive {
 				flags |= unix.MS_REC
 			}
-			return renamed(linux.Mount(path[1], path[0], "", flags, ""), name)
+			return unbindable(renamed(linux.Mount(path[1], path[0], "", flags, ""), name), l.recursive)
 		}, target, l.source)
 	}
 	return byPath(func(path []string) error {
 		flags, data := l.fs.legacy()
 		if len(data) >= unix.Getpagesize() {
-			return errs.Cannot("mount", name, "the options are longer than the page that mount(2) takes")
+			return errs.Cannot("mount", name, "the options are longer than the page that mount(2) takes; "+
+				"fsopen(2) and fsconfig(2), Linux 5.2, have no such bound")
 		}
 		return why(l.fs, renamed(linux.Mount(l.fs.Source, path[0], l.fs.Type, flags, data), name))
 	}, target)
@@ -224,7 +233,7 @@ func byPath(do func(path []string) error, fds ...int) error {
 		}
 	} else {
 		if !oneDir(fds) {
-			return err
+			return noProcfs(err)
 		}
 		dir = fds[0]
 		for i := range paths {
@@ -244,6 +253,12 @@ func byPath(do func(path []string) error, fds ...int) error {
 		err = backErr
 	}
 	return err
+}
+
+// noProcfs: after the switch to a root without a /proc, where none can be made apart.
+func noProcfs(err error) error {
+	return errs.Cannot("mount", "", "mount(2) alone is not safe without a procfs, and one of fsopen(2), open_tree(2) and move_mount(2), "+
+		"Linux 5.2, is not to be had: "+err.Error())
 }
 
 // oneDir tells whether all descriptors stand for the same directory of the same mount.

@@ -31,10 +31,22 @@ func (c *checker) device(d *plan.Device) {
 		c.want("device number", number(d.Major)+":"+number(d.Minor), number(unix.Major(st.Rdev))+":"+number(unix.Minor(st.Rdev)))
 	}
 	// A node bound from the host keeps the host's owner and mode.
-	if _, bound, err := linux.MountID(fd); err == nil && !bound {
+	if !c.isBound(fd) {
 		c.want("mode", octal(d.Mode), octal(st.Mode&0o7777))
 		c.want("owner", number(d.UID)+":"+number(d.GID), number(st.Uid)+":"+number(st.Gid))
 	}
+}
+
+// isBound tells whether a descriptor stands for a mount. (What a chroot has in it, the mount table does not show.)
+func (c *checker) isBound(fd int) bool {
+	id, bound, err := linux.MountID(fd)
+	if err == nil && id == 0 {
+		bound = false
+		if number, err := procfs.MountID(fd); err == nil && c.mounts[number] != nil {
+			bound, _ = isRoot(fd, c.mounts[number])
+		}
+	}
+	return err == nil && bound
 }
 
 func (c *checker) symlink(s *plan.Symlink) {

@@ -175,13 +175,24 @@ func (c *checker) open(path string) (fd int, m *mountinfo.Info, root bool, err e
 		}
 	}
 	if err == nil {
-		_, root, err = linux.MountID(fd)
+		root, err = isRoot(fd, m)
 	}
 	if err != nil {
 		linux.Close(fd)
 		return -1, nil, false, err
 	}
 	return fd, m, root, nil
+}
+
+// isRoot tells whether a descriptor stands for the root of the mount that it lies on. Where the kernel does not say (before
+// 5.8), its path does.
+func isRoot(fd int, m *mountinfo.Info) (bool, error) {
+	id, root, err := linux.MountID(fd)
+	if err != nil || id != 0 {
+		return root, err
+	}
+	path, err := procfs.Readlink(fd)
+	return path == m.Mountpoint, err
 }
 
 // outside looks for mounts that do not belong to the root: what pivot_root(2) should have left behind.
