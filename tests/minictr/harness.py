@@ -79,7 +79,7 @@ def own_capabilities():
     return next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith("CapEff"))
 
 
-def until(what, seconds=10.0):
+def until(what, seconds=30.0):
     """Waits for a condition; returns its value."""
     end = time.monotonic() + seconds
     while not (value := what()):

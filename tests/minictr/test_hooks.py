@@ -163,7 +163,7 @@ class Hooks(ContainerCase):
                 self.write()
                 begin = time.monotonic()
                 self.fails("run", "--bundle", self.bundle, self.id, says=f"/hooks/{point}/0")
-                self.assertLess(time.monotonic() - begin, 20)
+                self.assertLess(time.monotonic() - begin, 50)
 
     def test_what_a_timed_out_hook_started_ends_too(self):
         self.hook("prestart", f"sleep 4712 & echo $! > {self.log}; wait", timeout=1)
@@ -181,7 +181,7 @@ class Hooks(ContainerCase):
                               stderr=subprocess.PIPE, text=True, start_new_session=True) as run:
             until(lambda: self.log.exists() and self.log.read_text())
             os.killpg(run.pid, signal.SIGINT)
-            self.assertEqual(run.wait(20), 1)
+            self.assertEqual(run.wait(60), 1)
             self.assertIn("/hooks/prestart/0", run.stderr.read())
 
     def test_init_killed_before_its_program(self):
@@ -192,7 +192,7 @@ class Hooks(ContainerCase):
                               stderr=subprocess.PIPE, text=True) as run:
             until(lambda: self.log.exists() and self.log.read_text())
             self.ok("kill", self.id, "KILL")
-            self.assertEqual(run.wait(20), 1)
+            self.assertEqual(run.wait(60), 1)
             self.assertIn("was killed", run.stderr.read())
 
     def test_a_hook_may_ask_for_the_state(self):
