@@ -45,6 +45,21 @@ void small_request(struct rootfs_request *request)
 	request->config_len = strlen(text);
 }
 
+/* Some milliseconds of nothing but Go: a document that is right up to its last member. */
+void long_request(struct rootfs_request *request)
+{
+	static char text[400000];
+	int n = snprintf(text, sizeof text, "{ \"root\": { \"path\": \"%s/root\" }, \"mounts\": [", scratch);
+
+	for (int i = 0; i < 900; i++)
+		n += snprintf(text + n, sizeof text - (size_t)n, "%s{ \"destination\": \"/m%d\", \"type\": \"tmpfs\", \"source\": \"tmpfs\","
+			      " \"options\": [\"nosuid\", \"nodev\", \"mode=0755\", \"size=%dk\"] }", i ? "," : "", i, i + 4);
+	snprintf(text + n, sizeof text - (size_t)n, "], \"linux\": { \"maskedPaths\": [ 5 ] } }");
+	*request = (struct rootfs_request)ROOTFS_REQUEST_INIT;
+	request->config = text;
+	request->config_len = strlen(text);
+}
+
 void need_root(void)
 {
 	if (geteuid())

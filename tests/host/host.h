@@ -53,6 +53,9 @@ extern char *scratch;             /* a directory for the run */
 /* A bundle below scratch with a small root, once; its config in *request. Uses proc, tmpfs, devices, masks, read-only. */
 void small_request(struct rootfs_request *request);
 
+/* One that keeps the engine busy, and is refused for /linux/maskedPaths/0. */
+void long_request(struct rootfs_request *request);
+
 /* A mount namespace of its own, nothing of which leaves it. Skips where that is not allowed. */
 void own_mounts(void);
 void need_root(void);
