@@ -180,8 +180,9 @@ class Hooks(ContainerCase):
         with subprocess.Popen([self.minictr, "--root", self.root, "run", "--bundle", self.bundle, self.id],
                               stderr=subprocess.PIPE, text=True, start_new_session=True) as run:
             until(lambda: self.log.exists() and self.log.read_text())
-            os.killpg(run.pid, signal.SIGINT)
-            self.assertEqual(run.wait(60), 1)
+            # Again until it is heard: a shell between two commands takes note of it and goes on.
+            until(lambda: os.killpg(run.pid, signal.SIGINT) or time.sleep(0.1) or run.poll() is not None, 60)
+            self.assertEqual(run.returncode, 1)
             self.assertIn("/hooks/prestart/0", run.stderr.read())
 
     def test_init_killed_before_its_program(self):
