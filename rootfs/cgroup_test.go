@@ -74,11 +74,15 @@ func hostCgroup1(t *testing.T) (names []string, merged string) {
 
 func TestCgroup1(t *testing.T) {
 	names, merged := hostCgroup1(t)
-	for _, private := range []bool{false, true} {
+	for _, kind := range []string{"host's", "private", "user namespace"} {
+		private := kind != "host's"
 		for _, mode := range []string{"ro", "rw"} {
 			b := newBox(t).mount("/sys", "sysfs", "sysfs", "ro").mount("/sys/fs/cgroup", "cgroup", "cgroup", "nosuid", mode)
 			if private {
 				b.cgroupNS()
+			}
+			if kind == "user namespace" {
+				b.userns().withProc()
 			}
 			for _, c := range []string{"net_cls", "net_prio"} {
 				b.look("/sys/fs/cgroup/" + c)

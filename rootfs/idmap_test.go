@@ -95,6 +95,16 @@ func TestIDMapThatCannotBe(t *testing.T) {
 	if e.Errno != unix.EINVAL || e.Op != "mount_setattr" {
 		t.Errorf("%+v", e)
 	}
+	mixed := onDisk(t)
+	if err := os.Mkdir(mixed+"/proc", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("proc", mixed+"/proc", "proc", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Unmount(mixed+"/proc", unix.MNT_DETACH) })
+	newBox(t).bindMapped("/x", mixed, 5000, "rbind", "ridmap").refused("/mounts/0", "may not support idmapped mounts")
+	newBox(t).bindMapped("/x", mixed, 5000, "rbind", "idmap").run()
 	dir := shared(t)
 	for _, d := range []string{"/lower", "/upper", "/work", "/merged"} {
 		if err := os.Mkdir(dir+d, 0o755); err != nil {
@@ -123,6 +133,17 @@ func TestIDMapThatCannotBe(t *testing.T) {
 	if e := none.refused("/mounts/0", "Linux 5.12"); e.Code != 4 {
 		t.Errorf("code %d", e.Code)
 	}
+}
+
+// A file system that the container itself has mounted is its own to map, in a user namespace too: by ids of that namespace.
+func TestIDMapOfOwnTmpfs(t *testing.T) {
+	b := newBox(t).userns().withProc()
+	b.mount("/own", "tmpfs", "tmpfs", "mode=755").bindMapped("/mapped", b.rootfs+"/own", 5000, "bind")
+	r := b.look("/own", "/mapped").run()
+	if r.Nodes["/own"].UID != 0 || r.Nodes["/mapped"].UID != 5000 {
+		t.Errorf("%+v", r.Nodes)
+	}
+	hasOptions(t, r.At("/mapped"), "idmapped")
 }
 
 // What is idmapped can be bound as it is, and not mapped once more.

@@ -18,7 +18,8 @@ type Host struct {
 	MountsReady func() error
 	// Progress is told each step of Prepare and Finalize before it is done.
 	Progress func(Progress)
-	// Sources are the sources of mounts that the host opened, by index in the config's mounts. They stay the host's.
+	// Sources are the sources of mounts that the host opened, by index in the config's mounts: a file or directory of this
+	// mount namespace, or a detached tree. They stay the host's. One for a mount that is no bind is an error.
 	Sources map[int]int
 }
 

@@ -99,6 +99,10 @@ type checker struct {
 // readMounts reads the mount table through a procfs of the library's own.
 func (c *checker) readMounts() error {
 	text, err := procfs.Read("self/mountinfo")
+	var e *errs.Error
+	if errors.Is(err, unix.ENOENT) && errors.As(err, &e) {
+		e.Detail = "the container has no /proc, and this process cannot have one apart (it is in a user namespace, or the kernel is old)"
+	}
 	if err != nil {
 		return err
 	}
