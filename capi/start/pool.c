@@ -72,6 +72,8 @@ static void *park(void *p)
 	void *(*fn)(void *);
 
 	atomic_store(&slot->tid, (int)syscall(SYS_gettid));
+	if (slot == &slots[0]) /* pool_shares_fs may wait for it */
+		syscall(SYS_futex, &slot->tid, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 	prctl(PR_SET_NAME, ENGINE_THREAD); /* for people, and for a second copy of the library in this process */
 	if (slot == &slots[THREADS - 1])
 		map_code();
@@ -197,8 +199,8 @@ int pool_shares_fs(void)
 {
 	int tid;
 
-	while (!(tid = atomic_load(&slots[0].tid)))
-		sched_yield(); /* made, but not scheduled yet */
+	while (!(tid = atomic_load(&slots[0].tid))) /* made, but not scheduled yet */
+		syscall(SYS_futex, &slots[0].tid, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
 	/* Where kcmp is not built in or not allowed there is no telling, and the ordinary host goes on. */
 	return syscall(SYS_kcmp, (pid_t)syscall(SYS_gettid), tid, KCMP_FS, 0, 0) <= 0;
 }
