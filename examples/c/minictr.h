@@ -25,7 +25,7 @@
 #define MINICTR_VERSION "0.1.0"
 #define OCI_VERSION "1.0.2" /* what state documents and `spec` carry */
 
-/* ---- log.c: errors and warnings, to stderr and to --log ------------------------------------------------------- */
+/* ---- log.c: errors and warnings, to stderr and to --log ---- */
 
 /* Fills err (message: printf format, ": strerror" appended when errnum is not 0); always returns -1. */
 int fail(struct rootfs_error *err, int code, int errnum, const char *operation, const char *format, ...)
@@ -39,7 +39,7 @@ int log_open(const char *path, bool json, struct rootfs_error *err);
 void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_error(const struct rootfs_error *err);
 
-/* ---- json.c: typed access to a JSON document, with pointers in the errors -------------------------------------- */
+/* ---- json.c: typed access to a JSON document, with pointers in the errors ---- */
 
 /* A place in a document. The chain of parents spells the JSON pointer, and only when an error needs it. */
 struct node {
@@ -64,7 +64,7 @@ int node_fail(const struct node *at, struct rootfs_error *err, const char *forma
 	__attribute__((format(printf, 3, 4)));
 size_t node_length(const struct node *array);
 
-/* ---- config.c, process.c: what config.json asks of the runtime -------------------------------------------------- */
+/* ---- config.c, process.c: what config.json asks of the runtime ---- */
 
 enum ns_kind { NS_USER, NS_PID, NS_MOUNT, NS_NETWORK, NS_IPC, NS_UTS, NS_CGROUP, NS_TIME, NS_KINDS };
 
@@ -129,7 +129,7 @@ int config_load(struct config *config, int dir, const char *path, struct rootfs_
 int process_parse(const struct node *at, struct process *out, struct rootfs_error *err);
 bool config_new_ns(const struct config *config, enum ns_kind kind); /* present, and not joined by path */
 
-/* ---- container.c: a container's directory below --root, and its state ------------------------------------------- */
+/* ---- container.c: a container's directory below --root, and its state ---- */
 
 enum cgroup_manager { CGROUP_FS, CGROUP_DISABLED };
 
@@ -166,7 +166,7 @@ unsigned long long process_start_time(pid_t pid, char *state); /* 0: no such pro
 /* Sends a signal to the very process that was created, never to another that got its number. */
 int container_signal(const struct container *c, int signal, struct rootfs_error *err);
 
-/* ---- sync.c: what parent and child say to each other -------------------------------------------------------------- */
+/* ---- sync.c: what parent and child say to each other ---- */
 
 enum message {
 	MSG_ERROR = 1,    /* child: a struct rootfs_error follows */
@@ -194,7 +194,7 @@ int sync_expect(int sock, enum message type, uint32_t *value, struct rootfs_erro
 int unix_connect(int dir, const char *path, struct rootfs_error *err);
 int unix_listen(int dir, const char *name, struct rootfs_error *err);
 
-/* ---- namespaces.c, spawn.c ----------------------------------------------------------------------------------------- */
+/* ---- namespaces.c, spawn.c ---- */
 
 int namespaces_check(struct config *config, struct rootfs_error *err);
 uint64_t namespaces_new_flags(const struct config *config);
@@ -209,7 +209,7 @@ pid_t spawn_child(uint64_t flags);
 /* Makes a process by way of a helper that runs enter(arg) and then clones its sibling. In the new process: 0. */
 pid_t spawn_through(int (*enter)(void *, struct rootfs_error *), void *arg, uint64_t flags, struct rootfs_error *err);
 
-/* ---- identity.c, capabilities.c, seccomp.c: what a process becomes before execve ------------------------------------- */
+/* ---- identity.c, capabilities.c, seccomp.c: what a process becomes before execve ---- */
 
 struct bpf {
 	void *code;
@@ -234,7 +234,7 @@ int capabilities_bound(const uint64_t caps[CAP_SETS], struct rootfs_error *err);
 int capabilities_set(const uint64_t caps[CAP_SETS], struct rootfs_error *err);
 void signals_reset(void);
 
-/* ---- cgroup.c -------------------------------------------------------------------------------------------------------- */
+/* ---- cgroup.c ---- */
 
 int cgroup_create(struct container *c, struct rootfs_error *err);
 int cgroup_join(const struct container *c, pid_t pid, struct rootfs_error *err);
@@ -247,25 +247,25 @@ int cgroup_freeze(const struct container *c, bool freeze, struct rootfs_error *e
 bool cgroup_frozen(const struct container *c);
 char *cgroup_v2_path(const struct container *c); /* on the host's file system, allocated, or NULL */
 
-/* ---- hooks.c ----------------------------------------------------------------------------------------------------------- */
+/* ---- hooks.c ---- */
 
 int hooks_check(const struct config *config, struct rootfs_error *err);
 bool hooks_any(const struct config *config, const char *point);
 /* Runs the hooks of one point in order; the first failure ends it. */
 int hooks_run(const struct container *c, const char *point, enum status status, struct rootfs_error *err);
 
-/* ---- terminal.c ----------------------------------------------------------------------------------------------------------- */
+/* ---- terminal.c ---- */
 
 int terminal_open(const struct process *p, int *master, struct rootfs_error *err); /* exec: a pty of the container's */
 int terminal_take(int master, const struct process *p, struct rootfs_error *err); /* as 0, 1, 2; after setsid */
 int terminal_send(int console_socket, int master, struct rootfs_error *err);
 
-/* ---- wait.c: a foreground container -------------------------------------------------------------------------------------------- */
+/* ---- wait.c: a foreground container ---- */
 
 void signals_block(sigset_t *old);
 int wait_for(pid_t pid, int master); /* relays signals and the terminal; the exit status as a shell gives it */
 
-/* ---- init.c, create.c, exec.c: the birth of a process ---------------------------------------------------------------------------- */
+/* ---- init.c, create.c, exec.c: the birth of a process ---- */
 
 struct birth {
 	struct container *container;
@@ -282,7 +282,7 @@ struct birth {
 
 __attribute__((noreturn)) void init_main(struct birth *b);
 
-/* ---- commands: each gets its own argv, and returns the exit status ----------------------------------------------------------------- */
+/* ---- commands: each gets its own argv, and returns the exit status ---- */
 
 int command_create(const struct options *o, int argc, char **argv);
 int command_run(const struct options *o, int argc, char **argv);
