@@ -67,6 +67,10 @@ func (t *Tree) attachLegacy(target int, again func() (int, error)) error {
 		return err
 	}
 	fd, err := again()
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+		return errs.Cannot("mount", t.name, "it covers the way that leads to it, and without one of fsopen(2), fsconfig(2), fsmount(2), "+
+			"open_tree(2) and move_mount(2), Linux 5.2, it is not found again: "+err.Error())
+	}
 	if err != nil {
 		return err
 	}
@@ -131,7 +135,7 @@ func (l *legacy) mount(target int, name string) error {
 		flags, data := l.fs.legacy()
 		if len(data) >= unix.Getpagesize() {
 			return errs.Cannot("mount", name, "the options are longer than the page that mount(2) takes; "+
-				"fsopen(2) and fsconfig(2), Linux 5.2, have no such bound")
+				"fsopen(2), fsconfig(2), fsmount(2) and move_mount(2), Linux 5.2, know no such bound")
 		}
 		return why(l.fs, renamed(linux.Mount(l.fs.Source, path[0], l.fs.Type, flags, data), name))
 	}, target)
@@ -257,7 +261,7 @@ func byPath(do func(path []string) error, fds ...int) error {
 
 // noProcfs: after the switch to a root without a /proc, where none can be made apart.
 func noProcfs(err error) error {
-	return errs.Cannot("mount", "", "mount(2) alone is not safe without a procfs, and one of fsopen(2), open_tree(2) and move_mount(2), "+
+	return errs.Cannot("mount", "", "mount(2) alone is not safe without a procfs, and one of fsopen(2), fsconfig(2), fsmount(2), open_tree(2) and move_mount(2), "+
 		"Linux 5.2, is not to be had: "+err.Error())
 }
 

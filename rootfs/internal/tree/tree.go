@@ -204,7 +204,7 @@ func (t *Tree) lockedBy(set, named uint64) (uint64, error) {
 // IDMap maps the ids of the tree by a user namespace (mount_setattr(2), MOUNT_ATTR_IDMAP).
 func (t *Tree) IDMap(userns int, recursive bool) error {
 	if t.FD < 0 {
-		return errs.Cannot("mount_setattr", t.name, "an idmapped mount needs open_tree(2) and mount_setattr(2), Linux 5.12")
+		return errs.Cannot("mount_setattr", t.name, "an idmapped mount needs open_tree(2), move_mount(2) and mount_setattr(2), Linux 5.12")
 	}
 	err := linux.MountSetattr(t.FD, recursive, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(userns)})
 	var e *errs.Error
