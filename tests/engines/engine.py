@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests of podman share: an engine with directories of its own, rootful or as an ordinary user."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -58,6 +59,10 @@ class Engine(unittest.TestCase):
     @classmethod
     def remove(cls):
         shutil.rmtree(cls.scratch, ignore_errors=True)
+        for pattern in ("*/libpod_parent/conmon", "*/libpod_parent"):
+            for folder in Path("/sys/fs/cgroup").glob(pattern):
+                with contextlib.suppress(OSError):  # somebody else's podman may be in it
+                    folder.rmdir()
 
     @classmethod
     def podman(cls, *args, **options):
