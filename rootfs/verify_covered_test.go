@@ -37,6 +37,15 @@ func TestVerifyThroughLinks(t *testing.T) {
 			b.mount("/dir/sub", "bind", src, "bind", "nosuid").set("maskedPaths", []any{"/link"}, "linux").
 				mount("/dev", "tmpfs", "tmpfs", "mode=755")
 		},
+		"a read-only tmpfs below a link is covered": func(b *box) {
+			link(b, "/link", "dir")
+			b.mount("/dir/sub", "tmpfs", "tmpfs", "ro").mount("/link", "tmpfs", "tmpfs", "mode=700").
+				mount("/dir/new", "bind", src, "bind")
+		},
+		"a read-only tmpfs at a link is covered": func(b *box) {
+			link(b, "/link", "dir")
+			b.mount("/link", "tmpfs", "tmpfs", "ro").mount("/dir", "tmpfs", "tmpfs", "ro", "nosuid").mount("/link", "bind", src, "bind")
+		},
 		"it is read-only": func(b *box) {
 			link(b, "/link", "dir")
 			b.mount("/dir/sub", "bind", src, "bind", "rw").set("readonlyPaths", []any{"/link/sub"}, "linux")

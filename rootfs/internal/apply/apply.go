@@ -50,6 +50,8 @@ type Executor struct {
 	outside uint64
 	// ids are the mounts that a later RemountReadonly comes back to, by target; 0 while they are not yet made.
 	ids map[string]uint64
+	// lateLinks: a symlink leads to one of them.
+	lateLinks bool
 	// made are the mounts by their steps, as the mount table numbers them: where links lead, a path alone does not tell
 	// which mount covers which.
 	made map[plan.Step]int

@@ -17,6 +17,9 @@ import (
 // remountReadonly makes read-only what had to be writable until now. The mount is known by its id: where another stands at
 // its path by now, something moved the directories about.
 func (x *Executor) remountReadonly(s *plan.RemountReadonly) error {
+	if x.ids[s.Path] == settled {
+		return nil
+	}
 	fd, err := x.root.Open(s.Path, unix.O_PATH, inroot.Follow)
 	if err != nil {
 		return err

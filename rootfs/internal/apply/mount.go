@@ -185,8 +185,13 @@ func (x *Executor) finish(m *plan.Mount, t *tree.Tree, target target) error {
 	if target.resolved == "/" {
 		again = func() (int, error) { return linux.Open(x.host.Rootfs, unix.O_PATH|unix.O_DIRECTORY) }
 	}
-	if err := t.Attach(target.fd, again); err != nil {
-		return aimed(err, t, target.fd, m.Path)
+	late := x.lateMounts(target.links)
+	err := aimed(t.Attach(target.fd, again), t, target.fd, m.Path)
+	if lateErr := x.settle(late); err == nil {
+		err = lateErr
+	}
+	if err != nil {
+		return err
 	}
 	if target.resolved == "/" {
 		if err := x.coverRoot(t.FD); err != nil {
@@ -205,6 +210,7 @@ func (x *Executor) finish(m *plan.Mount, t *tree.Tree, target target) error {
 			return err
 		}
 		x.ids[m.Path] = id
+		x.lateLinks = x.lateLinks || target.links == inroot.Follow
 	}
 	return nil
 }

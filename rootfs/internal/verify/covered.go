@@ -48,7 +48,11 @@ func coveredBy(p *plan.Plan) map[int]bool {
 // numberSteps turns what the executor said of its mounts round.
 func (c *checker) numberSteps(p *plan.Plan) {
 	c.steps = make(map[int]int, len(c.made))
+	c.mountAt = make(map[string]int, len(c.made))
 	for i, s := range p.Prepare {
+		if m, ok := s.(*plan.Mount); ok && !m.Remount {
+			c.mountAt[m.Path] = i
+		}
 		if id := c.idOf(s); id != 0 {
 			c.steps[id] = i
 		}

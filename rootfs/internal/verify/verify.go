@@ -88,8 +88,10 @@ type checker struct {
 	// covered tells for each step whether a later one lies over its target.
 	covered map[int]bool
 	// made are the mounts' ids by step, and steps the other way round: id to index.
-	made    map[plan.Step]int
-	steps   map[int]int
+	made  map[plan.Step]int
+	steps map[int]int
+	// mountAt is the last step that mounts at a path.
+	mountAt map[string]int
 	index   int
 	current plan.Step
 	// targets are the paths of all steps, by index.
@@ -137,8 +139,13 @@ func (c *checker) step(s plan.Step) {
 		return
 	}
 	switch s.(type) {
-	case *plan.Device, *plan.Symlink, *plan.RemountReadonly, *plan.ReadonlyPath, *plan.MaskPath:
+	case *plan.Device, *plan.Symlink, *plan.ReadonlyPath, *plan.MaskPath:
 		if c.under(s.Target(), c.index+1) {
+			return
+		}
+	case *plan.RemountReadonly:
+		// Its mount is looked at by that one's own step, also where it is covered.
+		if c.under(s.Target(), c.mountAt[s.Target()]+1) {
 			return
 		}
 	}

@@ -1,0 +1,68 @@
+package apply
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/librootfs/librootfs/rootfs/internal/inroot"
+	"github.com/librootfs/librootfs/rootfs/internal/linux"
+	"github.com/librootfs/librootfs/rootfs/internal/tree"
+)
+
+// A mount that is to be read-only in the end is found again by its path. The plan sees to it that none is covered before, as far
+// as paths tell; where a symlink leads, only the root file system tells.
+
+// lateMount is a mount that is still to become read-only.
+type lateMount struct {
+	path string
+	id   uint64
+	fd   int
+}
+
+// lateMounts opens those that a mount could cover without the plan's knowledge: none where no symlink is about.
+func (x *Executor) lateMounts(links inroot.Links) (late []lateMount) {
+	if links == inroot.Plain && !x.lateLinks {
+		return nil
+	}
+	for path, id := range x.ids {
+		if id == 0 {
+			continue
+		}
+		fd, err := x.root.Open(path, unix.O_PATH, inroot.Follow)
+		if err != nil {
+			continue
+		}
+		if is, _, err := linux.MountID(fd); err != nil || is != id {
+			linux.Close(fd)
+			continue
+		}
+		late = append(late, lateMount{path, id, fd})
+	}
+	return late
+}
+
+// settle makes those read-only that their path no longer leads to, and lets go of all.
+func (x *Executor) settle(late []lateMount) (err error) {
+	for _, l := range late {
+		t := tree.At(l.fd, l.path)
+		if err == nil && !x.leadsTo(l.path, l.id) {
+			if err = readonly(t); err == nil {
+				x.ids[l.path] = settled
+			}
+		}
+		t.Close()
+	}
+	return err
+}
+
+// settled stands for the id of a mount that is read-only already, and covered.
+const settled = ^uint64(0)
+
+func (x *Executor) leadsTo(path string, id uint64) bool {
+	fd, err := x.root.Open(path, unix.O_PATH, inroot.Follow)
+	if err != nil {
+		return false
+	}
+	defer linux.Close(fd)
+	is, _, err := linux.MountID(fd)
+	return err == nil && is == id
+}
