@@ -16,6 +16,11 @@ def machine():
     return f"{os.cpu_count()} CPUs ({model}), Linux {'.'.join(os.uname().release.split('.')[:2])}"
 
 
+def load():
+    """How busy the machine is: figures from a busy one are worth less."""
+    return f"load average {os.getloadavg()[0]:.1f} at the beginning"
+
+
 def versions():
     found = []
     for name in ("crun", "runc", "bwrap"):
@@ -44,18 +49,18 @@ def text(rows):
     return "\n".join(lines)
 
 
-def markdown(rows, when):
-    lines = [f"Measured on {machine()}; {versions()}; {when}.", ""]
+def markdown(rows, when, load):
+    lines = [f"Measured on {machine()}; {versions()}; {when}; {load}.", ""]
     lines += ["| what | ratio | must reach | | the figures behind it |", "| --- | --- | --- | --- | --- |"]
     lines += [f"| {r.what} | {value(r)} | {target(r)} | {r.verdict} | {r.note} |" for r in rows]
     return "\n".join(lines)
 
 
-def write_docs(rows, picture, when):
+def write_docs(rows, picture, when, load):
     """Puts the table between its marks in docs/performance.md, and the plot beside it."""
     path = TREE / "docs" / "performance.md"
     before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
-    path.write_text(f"{before}{BEGIN}\n{markdown(rows, when)}\n{END}{after}", encoding="utf-8")
+    path.write_text(f"{before}{BEGIN}\n{markdown(rows, when, load)}\n{END}{after}", encoding="utf-8")
     if picture:
         (TREE / "docs" / "performance.svg").write_text(picture, encoding="utf-8")
