@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -94,6 +95,9 @@ func Start(t testing.TB, s Spec) *Process {
 	p := &Process{t: t, name: s.Func, answer: make(chan []byte, 1), limit: s.Timeout}
 	if p.limit == 0 {
 		p.limit = 30 * time.Second
+	}
+	if times, err := strconv.Atoi(os.Getenv("ROOTFS_TEST_PATIENCE")); err == nil && times > 1 {
+		p.limit *= time.Duration(times) // a kernel in an emulator takes its time
 	}
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Args = []string{os.Args[0]}
@@ -211,13 +215,14 @@ func (p *Process) lacks(e *errs.Error) string {
 			}
 		}
 	}
-	if strings.Contains(text, "may not support idmapped mounts") && kernelBefore(6, 3) {
+	if strings.Contains(text, "may not support idmapped mounts") && KernelBefore(6, 3) {
 		return "tmpfs has idmapped mounts since Linux 6.3"
 	}
 	return ""
 }
 
-func kernelBefore(major, minor int) bool {
+// KernelBefore tells whether the running kernel is older than a release.
+func KernelBefore(major, minor int) bool {
 	var name unix.Utsname
 	var a, b int
 	if unix.Uname(&name) != nil {
