@@ -33,13 +33,20 @@ def run(runtime, needs, bundle, state):
     """Runs it. Returns the probe's output, or raises RuntimeError with what the runtime said."""
     shutil.rmtree(state, ignore_errors=True)
     argv = command(runtime, needs, bundle, state)
+    silent = None
     if "tty" in needs:
         argv = ["script", "--quiet", "--return", "--command", shlex.join(argv), "/dev/null"]
-    done = subprocess.run(
-        ["unshare", "--mount", "--propagation", "private", "sh", "-c", WRAPPER, "sh",
-         "cgroup2" if "cgroup2" in needs else "-", "shared" if "shared" in needs else "-",
-         *argv],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "LC_ALL": "C"})
+        # At the end of its input script(1) types ^D, which the terminal echoes among the output: input that never ends.
+        silent = os.pipe()
+    try:
+        done = subprocess.run(
+            ["unshare", "--mount", "--propagation", "private", "sh", "-c", WRAPPER, "sh",
+             "cgroup2" if "cgroup2" in needs else "-", "shared" if "shared" in needs else "-", *argv],
+            stdin=silent[0] if silent else subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
+            env={**os.environ, "LC_ALL": "C"})
+    finally:
+        for fd in silent or ():
+            os.close(fd)
     if done.returncode != 0:
         raise RuntimeError(f"status {done.returncode}: {(done.stderr or done.stdout).strip()}")
     return done.stdout.replace("\r\n", "\n")
