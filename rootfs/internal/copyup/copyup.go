@@ -74,9 +74,9 @@ func (c *copier) dir(src, dst int, path string, depth int) error {
 		return &errs.Error{Code: errs.System, Op: "tmpcopyup", Args: path[:min(len(path), 64)] + "...", Errno: unix.ELOOP,
 			Detail: "the image has directories more than 256 deep there"}
 	}
-	names, err := list(src)
+	names, err := linux.Names(src)
 	if err != nil {
-		return errs.Sys("getdents64", path, err)
+		return err
 	}
 	for _, name := range names {
 		if err := c.entry(src, dst, name, strings.TrimPrefix(path+"/"+name, "/"), depth); err != nil {
@@ -176,19 +176,4 @@ func (c *copier) file(src, dst int, name, path string, st *unix.Stat_t) error {
 		return err
 	}
 	return c.attributes(in, out, st, path)
-}
-
-// list gives the names in a directory.
-func list(fd int) (names []string, err error) {
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := unix.ReadDirent(fd, buf)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil || n == 0 {
-			return names, err
-		}
-		_, _, names = unix.ParseDirent(buf[:n], -1, names)
-	}
 }

@@ -3,7 +3,6 @@ package label
 
 import (
 	"github.com/opencontainers/selinux/go-selinux"
-	selabel "github.com/opencontainers/selinux/go-selinux/label"
 	"golang.org/x/sys/unix"
 
 	"github.com/librootfs/librootfs/rootfs/internal/errs"
@@ -35,11 +34,30 @@ func Relabel(path, label string, how byte) error {
 	if err := enabled(label); err != nil {
 		return err
 	}
-	err := selabel.Relabel(path, label, how == 'z')
+	label, err := forMount(label, how)
+	if err == nil {
+		err = selinux.Chcon(path, label, false) // which refuses the directories that hold the host itself
+	}
+	if err == nil {
+		err = below(path, label)
+	}
 	if err == nil {
 		return nil
 	}
 	return &errs.Error{Code: errs.System, Op: "relabel", Args: path + ", " + label, Detail: err.Error(), Errno: errnoOf(err)}
+}
+
+// forMount is the label that a source gets: without the container's own categories where others share it.
+func forMount(label string, how byte) (string, error) {
+	if how != 'z' {
+		return label, nil
+	}
+	c, err := selinux.NewContext(label)
+	if err != nil {
+		return "", err
+	}
+	c["level"] = "s0"
+	return c.Get(), nil
 }
 
 func errnoOf(err error) unix.Errno {
