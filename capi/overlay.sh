@@ -31,6 +31,9 @@ comma=
 	# There is one P and one goroutine that wants it. Around each system call the runtime offers the P to others, and the
 	# monitor takes it away after 20 us: with umount2(2) alone that costs four switches of threads, to get it back.
 	patch syscall/syscall_linux.go '^func Syscall6(trap' 's/^\truntime_\(enter\|exit\)syscall()$//'
+	# The background scavenger uses timers, and for the first timer the runtime opens an epoll and an event descriptor that stay. What it
+	# is for, to give memory back while a program idles, is of no use here; the memory limit does without it.
+	patch runtime/mgcscavenge.go '^func bgscavenge(c chan int) {$' 's/^\tc <- 1$/&\n\treturn/'
 	# The runtime opens a file without O_CLOEXEC (0x80000): another thread of the host may exec just then.
 	patch runtime/os_linux.go 'open(&sysTHPSizePath\[0\], 0 ' 's/open(&sysTHPSizePath\[0\], 0 /open(\&sysTHPSizePath[0], 0x80000 /'
 	printf '\n\t}\n}\n'

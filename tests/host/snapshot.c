@@ -80,10 +80,15 @@ void snapshot_take(struct snapshot *s)
 
 void snapshot_same(const struct snapshot *a, const struct snapshot *b, const char *except)
 {
-	for (int fd = 0; fd < SNAPSHOT_FDS; fd++)
+	for (int fd = 0; fd < SNAPSHOT_FDS; fd++) {
+		char path[64], target[256] = "";
+
+		snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+		(void)!readlink(path, target, sizeof target - 1);
 		CHECK(!memcmp(&a->fds[fd], &b->fds[fd], sizeof a->fds[fd]) || (fd < 3 && strstr(except, "stdio")),
-		      "descriptor %d: open %d -> %d, flags %d -> %d, inode %lu -> %lu", fd, a->fds[fd].open, b->fds[fd].open,
+		      "descriptor %d (%s): open %d -> %d, flags %d -> %d, inode %lu -> %lu", fd, target, a->fds[fd].open, b->fds[fd].open,
 		      a->fds[fd].flags, b->fds[fd].flags, (unsigned long)a->fds[fd].ino, (unsigned long)b->fds[fd].ino);
+	}
 	for (int i = 0; i < 16; i++)
 		CHECK(!memcmp(a->limits[i], b->limits[i], sizeof a->limits[i]), "limit %d: %lu -> %lu", i, a->limits[i][0], b->limits[i][0]);
 	CHECK(a->mask == b->mask, "signal mask %lx -> %lx", a->mask, b->mask);

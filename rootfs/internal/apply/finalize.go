@@ -58,7 +58,7 @@ func readonly(t *tree.Tree) error {
 		if !errors.Is(err, unix.EBUSY) || i == busyRetries {
 			return err
 		}
-		time.Sleep(busyWait)
+		linux.Sleep(busyWait)
 	}
 }
 
@@ -180,6 +180,11 @@ func (x *Executor) maskDir(s *plan.MaskPath, target int, again func() (int, erro
 		return err
 	}
 	if err := x.cover(s, t, target, again); err != nil {
+		defer t.Close()
+		return err
+	}
+	// The others are copied from it. Below a shared mount it is shared itself by now, and they would be its peers.
+	if err := t.Change(tree.Attr{Propagation: unix.MS_PRIVATE}); err != nil {
 		defer t.Close()
 		return err
 	}

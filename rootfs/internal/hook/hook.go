@@ -116,7 +116,7 @@ func wait(pid, pidfd int, timeout time.Duration) (late bool, err error) {
 			if info.Signo != 0 {
 				return false, nil
 			}
-			time.Sleep(min(left, shortStep))
+			linux.Sleep(min(left, shortStep))
 			continue
 		}
 		fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
