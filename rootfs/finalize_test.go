@@ -47,6 +47,17 @@ func TestMaskAndReadonlyPaths(t *testing.T) {
 	}
 }
 
+// The masks of directories are copies of one. Where that lies below a shared mount, they are no peers of it.
+func TestMasksDoNotShare(t *testing.T) {
+	b := newBox(t).mount("/up", "tmpfs", "tmpfs", "shared").mount("/up/first", "tmpfs", "tmpfs")
+	write(t, b.rootfs+"/second/file", "secret", 0o644)
+	b.set("maskedPaths", []any{"/up/first", "/second"}, "linux")
+	r := b.run()
+	if got := r.At("/second").Optional; got != "" {
+		t.Errorf("a mask outside of the shared mount is %q", got)
+	}
+}
+
 func TestMaskNeedsTheRealNull(t *testing.T) {
 	b := newBox(t)
 	src := shared(t)
