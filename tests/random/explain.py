@@ -99,14 +99,16 @@ def readonly_nested(context):
 
 def of_readonly_path(context):
     """The mount that a read-only path bound over another."""
-    return any(p == context.subject.partition("#")[0] or "#" in context.subject for p in context.readonly)
+    links = links_of(context)
+    return any(p == context.subject.partition("#")[0] or "#" in context.subject or p.startswith(links) for p in context.readonly)
 
 
 def covered_tmpfs(context):
     """A read-only tmpfs, and another mount over it or over the directory that it is in."""
-    targets = [m["destination"] for m in context.mounts]
+    targets, links = [m["destination"] for m in context.mounts], links_of(context)
     return any(m["type"] == "tmpfs" and "ro" in m["options"] and any(
-        (m["destination"] + "/").startswith(t + "/") for t in targets[i + 1:]) for i, m in enumerate(context.mounts))
+        (m["destination"] + "/").startswith(t + "/") or t.startswith(links) or m["destination"].startswith(links)
+        for t in targets[i + 1:]) for i, m in enumerate(context.mounts))
 
 
 def late(context):
@@ -123,6 +125,11 @@ def both_covered(context):
     links = links_of(context)
     return any(a == b or a.startswith((b + "/", *links)) or b.startswith((a + "/", *links)) for a in context.readonly
                for b in context.linux.get("maskedPaths", []))
+
+
+def listed_twice(context):
+    masked_paths = context.linux.get("maskedPaths", [])
+    return len(set(context.readonly)) < len(context.readonly) or len(set(masked_paths)) < len(masked_paths)
 
 
 def default_devices(context):
@@ -153,7 +160,7 @@ ALLOWED = [
     Allowed("read-only and masked paths of a shared root are shared, as the kernel makes what is mounted there",
             "", "mount", ".*", "propagation", "shared", "private", lambda c: asked_propagation("shared")(c) and late(c)),
     Allowed("an unbindable root becomes so at the end; runc 1.1 can then not bind it at the beginning",
-            "runc", "run", "", "refused", "no", ".*error preparing rootfs: mount .*invalid argument.*", asked_propagation("unbindable", "runbindable")),
+            "runc", "run", "", "refused", "no", ".*(error preparing rootfs: mount|failed to setup tmpdir: mount) .*invalid argu.*", asked_propagation("unbindable", "runbindable")),
     Allowed("an unbindable root becomes so at the end; runc 1.1 loses it",
             "runc", "mount", ".*", "propagation", "unbindable", "private|-",
             asked_propagation("unbindable", "runbindable")),
@@ -175,10 +182,18 @@ ALLOWED = [
             "", "(node|path)", ".*", "(mode|owner)", when=lambda c: tmpfs_point(c) and c.options("tmpcopyup")),
     Allowed("as above, and what is made in the tmpfs takes over the set-group-id bit or the group",
             "runc", "(node|path)", ".*", "(mode|owner)", when=lambda c: in_tmpfs(c) and c.options("tmpcopyup", "mode")),
-    Allowed("of a recursive option and its opposite the last one counts; with runc the one that sets",
-            "runc", "(mount|path)", ".*", "(option (r[ow]|nosuid|nodev|noexec|nodiratime)|write)", when=lambda c: both_of_a_pair(c, RECURSIVE)),
-    Allowed("a path that is listed twice becomes read-only once; runc binds it over itself again",
-            "runc", "mount", ".*#\\d+", "present", "-", "yes", lambda c: len(set(c.readonly)) < len(c.readonly)),
+    Allowed("of a recursive option and its opposite the last one counts; with runc and crun the one that sets",
+            "", "(mount|path)", ".*", "(option (r[ow]|nosuid|nodev|noexec|nodiratime)|write)", when=lambda c: both_of_a_pair(c, RECURSIVE)),
+    Allowed("a path that is listed twice is covered once; runc and crun cover it again",
+            "", "mount", ".*", "(present|parent|propagation|order|option r[ow])", when=listed_twice),
+    Allowed("the tmpfs that holds the v1 hierarchies is read-only where the cgroup mount is, in the copy below a read-only /sys too",
+            "runc", "mount", "/sys/fs/cgroup#\\d+", "option r[ow]", when=lambda c: c.case["host"][0] == "v1"),
+    Allowed("a shared root is so with all below it when that is asked (rshared), unbindable mounts too, which can then be bound",
+            "runc", "run", "", "refused", "no", ".*can't make .* read-only: .*invalid argument.*", asked_propagation("rshared")),
+    Allowed("a /dev that is bound read-only becomes so at the end, as one that is mounted; with runc nothing can be mounted in it",
+            "runc", "run", "", "refused", "no", ".*bundle/rootfs/dev/\\S*: read-only file sy.*"),
+    Allowed("runc tries the null device for a directory too, and fails where it cannot be bound",
+            "runc", "run", "", "refused", "no", ".*can't mask path \\S+ mount /dev/null:.*invalid argument.*"),
     Allowed("runc writes sysctls through the container's /proc",
             "runc", "run", "", "refused", "no", ".*open /proc/sys/.*: (no such file or directory|read-only).*"),
     Allowed("a masked path that leads through a file is not there, and skipped",
@@ -201,15 +216,16 @@ ALLOWED = [
             "runc", "run", "", "refused", "no", ".*change mount propagation through procfd: .*"),
     # --- crun ----------------------------------------------------------------------------------------------------------
     Allowed("crun links /dev/core to /proc/kcore whether or not the host has one",
-            "crun", "(node|image)", "/dev/core", "present", "-", "yes"),
+            "crun", "(node|image)", ".*/core", "present", "-", "yes"),
     Allowed("crun cuts the root off from the host's propagation, without being asked to; here as with runc it is a slave",
             "crun", "mount", ".*", "propagation", "master", "private"),
     Allowed("what the config says of a mount's propagation counts; crun makes all mounts private in the end",
             "crun", "mount", ".*", "propagation", ".*", "private", lambda c: any(PROPAGATION.fullmatch(o) for m in c.mounts for o in m["options"])),
     Allowed("an unbindable root becomes so at the end; crun's binds then lack what is mounted below their source",
             "crun", "(mount|node)", ".*", "(present|mode|owner|parent)", when=asked_propagation("unbindable", "runbindable")),
-    Allowed("crun makes unbindable also what is mounted below", "crun", "mount", ".*", "propagation", "private", "unbindable",
-            lambda c: c.options("unbindable", "runbindable")),
+    Allowed("slave, shared, private and unbindable are about one mount; crun changes also what is mounted below",
+            "crun", "mount", ".*/.*", "propagation", when=lambda c: any("rbind" in m["options"] and any(
+                PROPAGATION.fullmatch(o) for o in m["options"]) for m in c.mounts)),
     Allowed("bind takes no mounts below along; in crun it does, where an option of propagation is recursive",
             "crun", "(mount|node)", ".*", "(present|mode|owner|parent)", when=lambda c: any("bind" in m["options"] and any(
                 o.startswith("r") and PROPAGATION.fullmatch(o) for o in m["options"]) for m in c.mounts)),
@@ -226,6 +242,8 @@ ALLOWED = [
     Allowed("crun starts no container without a /dev", "crun", "run", "", "refused", "no", "open /dev directory in .*"),
     Allowed("crun starts no container without a /dev/null, even where nothing needs one",
             "crun", "run", "", "refused", "no", "failed open\\(\\)ing /dev/null: .*"),
+    Allowed("where no device node can be made or bound, an error says so; crun leaves an empty file",
+            "crun", "run", "", "refused", ".*/linux/devices/\\d+: openat\\(.*no such file or directory", "no"),
     Allowed("crun does not make a working directory behind a link that dangles",
             "crun", "run", "", "refused", "no", "chdir .*No such file or directory"),
     Allowed(STICKY, "crun", "image", ".*", "node", "drwxr-xr-x .*", "drwxr-xr-t .*"),
@@ -248,7 +266,7 @@ ALLOWED = [
     Allowed(TMPFS_MODE,
             "crun", "mount", ".*", "super mode=\\d+", "set", "-", lambda c: c.fact("fs type") == "tmpfs"),
     Allowed("of an option and its opposite the last one counts, as with runc; in crun 1.8 an option that clears clears nothing set before",
-            "crun", "(mount|path)", ".*", "(option .*|write)", when=both_of_a_pair),
+            "crun", "(mount|path)", ".*", "(option .*|super r[ow]|write)", when=both_of_a_pair),
     Allowed("crun makes a file system read-only by its mount alone, not by its superblock", "crun", "mount", ".*", "super r[ow]",
             when=lambda c: c.fact("super ro") == "set"),
     Allowed("an entry of linux.devices with the path of a default device changes its mode and owner; crun keeps its own",
