@@ -49,9 +49,9 @@ MUTANTS = [
         ("apply/mount.go", "if links == inroot.Follow {\n\t\tif resolved, err", "if false {\n\t\tif resolved, err"),
     )),
     Mutant("sysctls are written through a procfs of the library's own", ("CVE-2025-52881",), (
-        ("apply/finalize.go", 'return procfs.Write("sys/"+s.File, s.Value)',
-         'fd, err := linux.Openat(unix.AT_FDCWD, "/proc/sys/"+s.File, unix.O_WRONLY, 0)\n\tif err != nil {\n\t\treturn err\n\t}\n'
-         '\tdefer linux.Close(fd)\n\t_, err = unix.Write(fd, []byte(s.Value))\n\treturn err'),
+        ("apply/finalize.go", 'err := procfs.Write("sys/"+s.File, s.Value)',
+         'fd, err := linux.Openat(unix.AT_FDCWD, "/proc/sys/"+s.File, unix.O_WRONLY, 0)\n\tif err == nil {\n'
+         '\t\t_, err = unix.Write(fd, []byte(s.Value))\n\t\tlinux.Close(fd)\n\t}'),
         ("apply/finalize.go", '\t"github.com/librootfs/librootfs/rootfs/internal/procfs"\n', ""),
     )),
     Mutant("a node is a device of the right type and number",
@@ -101,7 +101,7 @@ MUTANTS = [
         ("apply/switchroot.go", 'if err := linux.Mount("", ".", "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {', "if err != nil {"),
     )),
     Mutant("a path is inside the root by components, not by prefix", ("msMoveRoot",), (
-        ("apply/switchroot.go", 'strings.HasPrefix(m.Mountpoint, root+"/")', "strings.HasPrefix(m.Mountpoint, root)"),
+        ("apply/hide.go", 'strings.HasPrefix(m.Mountpoint, root+"/")', "strings.HasPrefix(m.Mountpoint, root)"),
     )),
     Mutant("each mount has its own source descriptor", ("runc-3511",), (
         ("apply/mount.go", "fd, lent := x.host.Sources[m.Index]",
