@@ -6,11 +6,18 @@ import subprocess
 
 from .world import OUT
 
+# Part of the rounds that are taken: less than all of them on a slow machine.
+share = 1.0
+
+
+def rounds(count):
+    return max(3, round(count * share))
+
 
 def spawned(warmups, count, commands):
     """Wall times of whole runs, in nanoseconds: one list per command, None for a command that is None."""
     there = [c for c in commands if c]
-    args = [str(OUT / "spawn"), "rounds", str(warmups), str(count)]
+    args = [str(OUT / "spawn"), "rounds", str(warmups), str(rounds(count))]
     for i, command in enumerate(there):
         args += [":::"] * (i > 0) + command
     lines = _output(args).splitlines()
@@ -21,7 +28,7 @@ def spawned(warmups, count, commands):
 def printed(warmups, count, commands):
     """As spawned, for commands that measure themselves and print their nanoseconds first."""
     columns = [[] if c else None for c in commands]
-    for i in range(-warmups, count):
+    for i in range(-warmups, rounds(count)):
         for column, command in zip(columns, commands):
             if command:
                 value = int(_output(command).split()[0])
