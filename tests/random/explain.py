@@ -9,7 +9,7 @@ from allowed import ALLOWED as OF_RUNC
 from judge import is_mask
 
 OPPOSITES = [("nosuid", "suid"), ("nodev", "dev"), ("noexec", "exec"), ("ro", "rw"), ("noatime", "atime"), ("nodiratime", "diratime"),
-             ("relatime", "norelatime"), ("strictatime", "nostrictatime")]
+             ("relatime", "norelatime"), ("strictatime", "nostrictatime"), ("sync", "async")]
 RECURSIVE = [("rro", "rrw"), ("rnosuid", "rsuid"), ("rnodev", "rdev"), ("rnoexec", "rexec"), ("rnodiratime", "rdiratime")]
 PROPAGATION = re.compile("r?(private|slave|shared|unbindable)")
 
@@ -149,6 +149,8 @@ ALLOWED = [
             "", "mount", ".*", "(?!present|propagation|parent).*", when=masked),
     Allowed("crun's masks are binds of the host's null device, and have its propagation",
             "crun", "mount", ".*", "propagation", when=masked),
+    Allowed("a mask below a shared mount is private where the others are copied from it", "", "mount", ".*", "propagation", "private", "shared",
+            masked),
     # --- runc ----------------------------------------------------------------------------------------------------------
     Allowed("a shared root is so with all below it when that is asked (rshared), as later releases of runc have it",
             "runc", "mount", ".*", "propagation", "shared", "private|unbindable", asked_propagation("rshared")),
@@ -184,6 +186,8 @@ ALLOWED = [
             "runc", "(node|path)", ".*", "(mode|owner)", when=lambda c: in_tmpfs(c) and c.options("tmpcopyup", "mode")),
     Allowed("of a recursive option and its opposite the last one counts; with runc and crun the one that sets",
             "", "(mount|path)", ".*", "(option (r[ow]|nosuid|nodev|noexec|nodiratime)|write)", when=lambda c: both_of_a_pair(c, RECURSIVE)),
+    Allowed("of a recursive option and its opposite the last one counts; with runc and crun the one that sets",
+            "", "run", "", "refused", "no", ".*[Rr]ead-only file sy.*", lambda c: both_of_a_pair(c, RECURSIVE)),
     Allowed("a path that is listed twice is covered once; runc and crun cover it again",
             "", "mount", ".*", "(present|parent|propagation|order|option r[ow])", when=listed_twice),
     Allowed("the tmpfs that holds the v1 hierarchies is read-only where the cgroup mount is, in the copy below a read-only /sys too",
@@ -233,6 +237,8 @@ ALLOWED = [
             "crun", "run", "", "refused", ".*open_tree\\(/dev/null\\): invalid argument: the source is unbindable.*", "no"),
     Allowed("a masked path inside of a read-only one stays masked, and the other way round; crun masks first",
             "crun", "(mount|path|node)", ".*", ".*", when=both_covered),
+    Allowed("what is unbindable cannot become a read-only path, as with runc; crun masks first, and binds the mask",
+            "crun", "run", "", "refused", ".*open_tree.*: invalid argument: the source is unbindable.*", "no", both_covered),
     Allowed("crun mixes up a recursive option of the access time with nosymfollow",
             "crun", "mount", ".*", "option nosymfollow", "-", "set",
             access_times),
@@ -266,7 +272,7 @@ ALLOWED = [
     Allowed(TMPFS_MODE,
             "crun", "mount", ".*", "super mode=\\d+", "set", "-", lambda c: c.fact("fs type") == "tmpfs"),
     Allowed("of an option and its opposite the last one counts, as with runc; in crun 1.8 an option that clears clears nothing set before",
-            "crun", "(mount|path)", ".*", "(option .*|super r[ow]|write)", when=both_of_a_pair),
+            "crun", "(mount|path)", ".*", "(option .*|super (r[ow]|sync)|write)", when=both_of_a_pair),
     Allowed("crun makes a file system read-only by its mount alone, not by its superblock", "crun", "mount", ".*", "super r[ow]",
             when=lambda c: c.fact("super ro") == "set"),
     Allowed("an entry of linux.devices with the path of a default device changes its mode and owner; crun keeps its own",
