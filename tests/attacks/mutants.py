@@ -18,7 +18,7 @@ class Mutant(NamedTuple):
 
 
 MUTANTS = [
-    Mutant("paths are resolved below the root", ("CVE-2015-3627", "CVE-2026-87766", "CVE-2026-41579", "CVE-2026-47766"), (
+    Mutant("paths are resolved below the root", ("CVE-2015-3627", "CVE-2026-87766", "CVE-2026-41579", "CVE-2026-47766", "CVE-2026-41579-race", "CVE-2015-1335"), (
         ("inroot/inroot.go", "resolve := uint64(unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS)",
          'resolve := uint64(0)\n\tpath = "./" + path'),
     ), ("new-api",)),
@@ -28,6 +28,14 @@ MUTANTS = [
          'buf := make([]byte, 4096)\n\t\tn, _ := unix.Readlink(ProcFD(target), buf)\n\t\t'
          'return unix.MoveMount(tree, "", unix.AT_FDCWD, string(buf[:n]), unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_SYMLINKS)'),
     ), ("new-api",)),
+    Mutant("the fall-back mounts on the descriptor that was resolved", ("CVE-2021-30465", "CVE-2026-41568", "CVE-2026-42306"), (
+        ("tree/legacy.go", "\t\t\tpaths[i] = strconv.Itoa(fd)\n",
+         "\t\t\tbuf := make([]byte, 4096)\n\t\t\tn, _ := unix.Readlink(\"/proc/thread-self/fd/\"+strconv.Itoa(fd), buf)\n"
+         "\t\t\tpaths[i] = string(buf[:n])\n"),
+    ), ("fall-back",)),
+    Mutant("the fall-back tells a new mount from those before", ("moby-second-look",), (
+        ("tree/legacy.go", "if before[id] || !same {", "if before[id] && !same {"),
+    ), ("fall-back",)),
     Mutant("a missing target is made below the descriptor of its parent", ("CVE-2024-45310",), (
         ("linux/calls.go", "return unix.Mkdirat(dirfd, path, mode)",
          'buf := make([]byte, 4096)\n\t\tn, _ := unix.Readlink(ProcFD(dirfd), buf)\n\t\t'
@@ -48,7 +56,7 @@ MUTANTS = [
     Mutant("the target of a mount is judged with its links undone", ("CVE-2019-16884",), (
         ("apply/mount.go", "if links == inroot.Follow {\n\t\tif resolved, err", "if false {\n\t\tif resolved, err"),
     )),
-    Mutant("sysctls are written through a procfs of the library's own", ("CVE-2025-52881",), (
+    Mutant("sysctls are written through a procfs of the library's own", ("CVE-2025-52881", "CVE-2025-52881-race", "CVE-2025-62596"), (
         ("apply/finalize.go", 'err := procfs.Write("sys/"+s.File, s.Value)',
          'fd, err := linux.Openat(unix.AT_FDCWD, "/proc/sys/"+s.File, unix.O_WRONLY, 0)\n\tif err == nil {\n'
          '\t\t_, err = unix.Write(fd, []byte(s.Value))\n\t\tlinux.Close(fd)\n\t}'),
@@ -73,7 +81,7 @@ MUTANTS = [
         ("apply/finalize.go", "fd, err := x.openNull(unix.O_PATH)\n\t\tif err != nil {\n\t\t\treturn err",
          "fd, err := x.openNull(unix.O_PATH)\n\t\tif err != nil {\n\t\t\treturn nil"),
     )),
-    Mutant("a console is made after the switch, and never through a link", ("CVE-2015-3629",), (
+    Mutant("a console is made after the switch, and never through a link", ("CVE-2015-3629", "CVE-2026-88264", "CVE-2025-52565"), (
         ("apply/apply.go", "case *plan.SwitchRoot:\n", "case *plan.SwitchRoot:\n\t\tif err := x.early(); err != nil {\n\t\t\treturn err\n\t\t}\n"),
         ("apply/console.go", "// Console opens", "func (x *Executor) early() error {\n"
          "\tdir, err := x.root.Parent(\"/dev/console\", inroot.Follow)\n\tif err != nil {\n\t\treturn err\n\t}\n"

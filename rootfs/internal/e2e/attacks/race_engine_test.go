@@ -115,9 +115,13 @@ func (in *race) round(plan *rootfs.Plan) (won []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	ready := func() error { won = append(won, watch()...); return nil }
+	looked := false
+	ready := func() error { looked = true; won = append(won, watch()...); return nil }
 	prepared, err := rootfs.Prepare(plan, &rootfs.Host{MountsReady: ready})
 	if err != nil {
+		if !looked { // a set-up that failed may have mounted where it should not
+			won = append(won, watch()...)
+		}
 		return won, err
 	}
 	if in.Console {
@@ -141,7 +145,7 @@ func (in *race) round(plan *rootfs.Plan) (won []string, err error) {
 
 // restore puts the host's directory back as newTrap makes it, so that each win counts once.
 func restore(outside string) {
-	for _, name := range []string{"sentinel", "ptmx", "null", "console", "dir/sentinel"} {
+	for _, name := range []string{"sentinel", "ptmx", "null", "console", "dir/sentinel", "dir/ptmx"} {
 		path := filepath.Join(outside, name)
 		os.RemoveAll(path)
 		os.WriteFile(path, []byte("host"), 0o644)
@@ -157,7 +161,7 @@ func restore(outside string) {
 	for _, dir := range []string{"dir", "pts"} {
 		entries, _ := os.ReadDir(filepath.Join(outside, dir))
 		for _, e := range entries {
-			if e.Name() != "sentinel" {
+			if e.Name() != "sentinel" && e.Name() != "ptmx" {
 				os.RemoveAll(filepath.Join(outside, dir, e.Name()))
 			}
 		}

@@ -148,11 +148,12 @@ func raceSysctl(t *testing.T, p path) {
 // raceDev: the image's /dev, in which nodes and links are made and an old ptmx is replaced, is swapped.
 func raceDev(t *testing.T, p path) {
 	x := newTrap(t, p)
-	x.link(x.to("absolute", ""), x.rootfs+"/dev2")
-	x.mkdir(x.rootfs + x.outside)
+	x.link(x.to("absolute", "/dir"), x.rootfs+"/dev2")
+	inRoot := x.rootfs + x.outside + "/dir" // where the link leads inside the root
+	x.mkdir(inRoot)
 	var remove []made
 	for _, name := range []string{"ptmx", "fd", "null"} {
-		remove = append(remove, made{Dir: x.rootfs + "/dev", Name: name}, made{Dir: x.rootfs + x.outside, Name: name})
+		remove = append(remove, made{Dir: x.rootfs + "/dev", Name: name}, made{Dir: inRoot, Name: name})
 	}
 	x.race(race{Remove: remove}, x.withProc(), swap{x.rootfs, "dev", "dev2"})
 }

@@ -39,6 +39,7 @@ func newTrap(t *testing.T, p path) *trap {
 	x.file(x.outside+"/null", "host")
 	x.file(x.outside+"/console", "host")
 	x.file(x.outside+"/dir/sentinel", "host")
+	x.file(x.outside+"/dir/ptmx", "host")
 	var err error
 	if x.before, err = hostState(x.outside); err != nil {
 		t.Fatal(err)
