@@ -74,7 +74,6 @@ static void *park(void *p)
 	atomic_store(&slot->tid, (int)syscall(SYS_gettid));
 	if (slot == &slots[0]) /* pool_shares_fs may wait for it */
 		syscall(SYS_futex, &slot->tid, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
-	prctl(PR_SET_NAME, ENGINE_THREAD); /* for people, and for a second copy of the library in this process */
 	if (slot == &slots[THREADS - 1])
 		map_code();
 	while (atomic_load(&slot->state) == PARKED)
@@ -126,6 +125,7 @@ int pool_make(struct rootfs_error *error)
 	pthread_t threads[THREADS];
 	pthread_attr_t attr;
 	sigset_t all, old;
+	char name[16]; /* TASK_COMM_LEN */
 	long least = sysconf(_SC_THREAD_STACK_MIN);
 	int err = 0, n;
 
@@ -136,11 +136,16 @@ int pool_make(struct rootfs_error *error)
 	/* Everything blocked, for good: a signal for the process is then never taken by a thread of the runtime. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
+	/* A thread begins with the name of the one that makes it. The name is for people, and for a second copy of the library
+	 * in this process, which may look for it before a thread has run at all. */
+	prctl(PR_GET_NAME, name);
+	prctl(PR_SET_NAME, ENGINE_THREAD);
 	for (n = 0; n < THREADS; n++) {
 		err = __real_pthread_create(&threads[n], &attr, park, &slots[n]);
 		if (err)
 			break;
 	}
+	prctl(PR_SET_NAME, name);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
 	if (err) {
