@@ -84,6 +84,7 @@ CC="$(CC)" ROOTFS_CC="$(CC)" OBJCOPY="$(OBJCOPY)" CGO_CFLAGS="-O2 -ffunction-sec
 	-overlay $(CAPI)/overlay/overlay.json -buildmode=c-shared -tags $(1) -ldflags '$(GO_LDFLAGS) -extld=$(abspath capi/link) \
 	-extldflags "$(CFLAGS) $(abspath $(START_OBJECTS)) $(ENGINE_LINK)"' -o $@ ./capi/engine
 @rm -f $(@:.so=.h)
+@chmod 755 $@
 @$(CHECK_IMPORTS)
 endef
 
