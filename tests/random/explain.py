@@ -9,7 +9,8 @@ from allowed import ALLOWED as OF_RUNC
 from judge import is_mask
 
 OPPOSITES = [("nosuid", "suid"), ("nodev", "dev"), ("noexec", "exec"), ("ro", "rw"), ("noatime", "atime"), ("nodiratime", "diratime"),
-             ("relatime", "norelatime"), ("strictatime", "nostrictatime"), ("sync", "async")]
+             ("relatime", "norelatime"), ("strictatime", "nostrictatime"), ("sync", "async"), ("nosuid", "rsuid"), ("nodev", "rdev"),
+             ("noexec", "rexec"), ("ro", "rrw"), ("nodiratime", "rdiratime")]
 RECURSIVE = [("rro", "rrw"), ("rnosuid", "rsuid"), ("rnodev", "rdev"), ("rnoexec", "rexec"), ("rnodiratime", "rdiratime")]
 PROPAGATION = re.compile("r?(private|slave|shared|unbindable)")
 
@@ -194,6 +195,8 @@ ALLOWED = [
             "runc", "mount", "/sys/fs/cgroup#\\d+", "option r[ow]", when=lambda c: c.case["host"][0] == "v1"),
     Allowed("a shared root is so with all below it when that is asked (rshared), unbindable mounts too, which can then be bound",
             "runc", "run", "", "refused", "no", ".*can't make .* read-only: .*invalid argument.*", asked_propagation("rshared")),
+    Allowed("a shared root is so with all below it when that is asked (rshared), unbindable mounts too, which can then be bound",
+            "runc", "(node|path)", ".*", ".*", when=lambda c: asked_propagation("rshared")(c) and c.options("unbindable", "runbindable")),
     Allowed("a /dev that is bound read-only becomes so at the end, as one that is mounted; with runc nothing can be mounted in it",
             "runc", "run", "", "refused", "no", ".*bundle/rootfs/dev/\\S*: read-only file sy.*"),
     Allowed("runc tries the null device for a directory too, and fails where it cannot be bound",
@@ -222,7 +225,8 @@ ALLOWED = [
     Allowed("crun links /dev/core to /proc/kcore whether or not the host has one",
             "crun", "(node|image)", ".*/core", "present", "-", "yes"),
     Allowed("crun cuts the root off from the host's propagation, without being asked to; here as with runc it is a slave",
-            "crun", "mount", ".*", "propagation", "master", "private"),
+            "crun", "mount", ".*", "propagation", "master|shared|master shared", "private", lambda c: c.case["host"][1] == "shared"),
+    Allowed("crun makes the root private whatever it is asked", "crun", "mount", ".*", "propagation", "master", "private"),
     Allowed("what the config says of a mount's propagation counts; crun makes all mounts private in the end",
             "crun", "mount", ".*", "propagation", ".*", "private", lambda c: any(PROPAGATION.fullmatch(o) for m in c.mounts for o in m["options"])),
     Allowed("an unbindable root becomes so at the end; crun's binds then lack what is mounted below their source",
