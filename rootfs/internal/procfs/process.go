@@ -2,7 +2,6 @@ package procfs
 
 import (
 	"strconv"
-	"strings"
 
 	"github.com/cyphar/filepath-securejoin/pathrs-lite/procfs"
 	"golang.org/x/sys/unix"
@@ -20,19 +19,11 @@ func ProcessDir(pidfd int) (int, error) {
 		return -1, wrap("thread-self/fdinfo", err)
 	}
 	defer proc.Close()
-	info, done, err := proc.OpenThreadSelf("fdinfo/" + strconv.Itoa(pidfd))
-	if err != nil {
-		return -1, wrap("thread-self/fdinfo", err)
-	}
-	defer done()
-	defer info.Close()
-	text, err := readHandle(int(info.Fd()), "thread-self/fdinfo")
+	text, err := fdinfo(proc, pidfd, "Pid:")
 	if err != nil {
 		return -1, err
 	}
-	_, rest, _ := strings.Cut(string(text), "\nPid:")
-	line, _, _ := strings.Cut(rest, "\n")
-	pid, err := strconv.Atoi(strings.TrimSpace(line))
+	pid, err := strconv.Atoi(text)
 	if err != nil || pid <= 0 {
 		return -1, errs.Refuse("procfs", "/proc/thread-self/fdinfo", "does not tell the pid of "+linux.FD(pidfd))
 	}

@@ -38,20 +38,29 @@ func MountID(fd int) (int, error) {
 		return 0, wrap("thread-self/fdinfo", err)
 	}
 	defer proc.Close()
+	text, err := fdinfo(proc, fd, "mnt_id:")
+	if err != nil {
+		return 0, err
+	}
+	id, err := strconv.Atoi(text)
+	return id, wrap("thread-self/fdinfo", err)
+}
+
+// fdinfo is one field of what the kernel tells of a descriptor; "" where it tells no such thing.
+func fdinfo(proc *procfs.Handle, fd int, field string) (string, error) {
 	info, done, err := proc.OpenThreadSelf("fdinfo/" + strconv.Itoa(fd))
 	if err != nil {
-		return 0, wrap("thread-self/fdinfo", err)
+		return "", wrap("thread-self/fdinfo", err)
 	}
 	defer done()
 	defer info.Close()
 	text, err := readHandle(int(info.Fd()), "thread-self/fdinfo")
 	if err != nil {
-		return 0, err
+		return "", err
 	}
-	_, rest, _ := strings.Cut(string(text), "mnt_id:")
+	_, rest, _ := strings.Cut("\n"+string(text), "\n"+field)
 	line, _, _ := strings.Cut(rest, "\n")
-	id, err := strconv.Atoi(strings.TrimSpace(line))
-	return id, wrap("thread-self/fdinfo", err)
+	return strings.TrimSpace(line), nil
 }
 
 // FDDir opens the directory of the calling thread's own descriptors: a magic link below it, named by mount(2) from there,
