@@ -19,6 +19,8 @@
 
 #include "start.h"
 
+extern const char __ehdr_start[] __attribute__((visibility("hidden"))), _end[] __attribute__((visibility("hidden")));
+
 struct action {
 	unsigned long handler, flags, restorer, mask;
 };
@@ -58,6 +60,12 @@ static int is_handler(const struct action *a)
 	return a->handler != (unsigned long)SIG_DFL && a->handler != (unsigned long)SIG_IGN;
 }
 
+/* Whether a handler is the runtime's: code of this file. */
+static int in_engine(const struct action *a)
+{
+	return a->handler >= (unsigned long)__ehdr_start && a->handler < (unsigned long)_end;
+}
+
 static int go_index(int sig)
 {
 	for (int i = 0; i < GO_SIGNALS; i++)
@@ -87,28 +95,6 @@ static void restore(int sig)
 	stay.touched[sig] = 0;
 }
 
-/* The runtime installs its handlers synchronously when it is started; everything is remembered before, and compared after. */
-void guard_begin_start(void)
-{
-	for (int sig = 1; sig <= SIGNALS; sig++)
-		sigaction_raw(sig, NULL, &stay.was[sig]);
-}
-
-void guard_end_start(void)
-{
-	for (int sig = 1; sig <= SIGNALS; sig++) {
-		struct action now;
-		int i = go_index(sig);
-
-		if (sigaction_raw(sig, NULL, &now))
-			continue;
-		if (i >= 0)
-			go_actions[i] = now;
-		if (!same(&now, &stay.was[sig]))
-			sigaction_raw(sig, &stay.was[sig], NULL);
-	}
-}
-
 /* A handler of the host's must not run on a goroutine's stack. */
 static void give_stack(int sig)
 {
@@ -118,6 +104,42 @@ static void give_stack(int sig)
 		now.flags |= SA_ONSTACK;
 		exchange(sig, &now);
 	}
+}
+
+/* The runtime installs its handlers synchronously when it is started, and gives every other one SA_ONSTACK. That it must not
+ * do itself: one that another thread of the host installs between its look and its change would be lost. */
+void guard_begin_start(void)
+{
+	for (int sig = 1; sig <= SIGNALS; sig++) {
+		sigaction_raw(sig, NULL, &stay.was[sig]);
+		give_stack(sig);
+	}
+}
+
+/* Only what is the runtime's own is taken back. Another thread of the host may have installed a handler meanwhile, as musl
+ * and glibc do for themselves with the first pthread_cancel: without it the thread's signal would kill the process. */
+void guard_end_start(void)
+{
+	const struct action *any = NULL;
+
+	for (int sig = 1; sig <= SIGNALS; sig++) {
+		struct action now;
+		int i = go_index(sig);
+
+		if (!sigaction_raw(sig, NULL, &now) && in_engine(&now)) {
+			stay.set[sig] = now;
+			stay.touched[sig] = 1;
+			if (i >= 0) {
+				go_actions[i] = now;
+				any = &go_actions[i];
+			}
+		}
+		restore(sig);
+	}
+	/* One handler serves all of them; a place is empty where the host was faster. */
+	for (int i = 0; i < GO_SIGNALS && any; i++)
+		if (!go_actions[i].handler)
+			go_actions[i] = *any;
 }
 
 /* The mask inside: what is not asked for is blocked, and the faults that Go turns into panics are not. */

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -200,6 +201,47 @@ static void handler_installed_meanwhile(void)
 	CHECK(sa.sa_handler == on_urg, "SIGPIPE's handler is lost");
 }
 
+static _Atomic int started, lost, installed;
+
+static void *alternate_handlers(void *unused)
+{
+	struct sigaction sa = { .sa_flags = SA_ONSTACK };
+
+	for (int i = 0; !atomic_load(&started); i++) {
+		struct sigaction now;
+
+		sa.sa_handler = i % 2 ? on_urg : on_alarm;
+		sigaction(SIGUSR1, &sa, NULL);
+		for (int look = 0; look < 20; look++) {
+			sigaction(SIGUSR1, NULL, &now);
+			atomic_fetch_add(&lost, now.sa_handler != sa.sa_handler);
+		}
+		atomic_fetch_add(&installed, 1);
+	}
+	return unused;
+}
+
+/* As the C library does for itself with the first pthread_cancel, whenever that is. */
+static void start_beside_it(void)
+{
+	pthread_t thread;
+
+	CHECK(!pthread_create(&thread, NULL, alternate_handlers, NULL), "pthread_create");
+	while (atomic_load(&installed) < 10)
+		sched_yield();
+	WORKS(rootfs_start(&error));
+	atomic_store(&started, 1);
+	pthread_join(thread, NULL);
+	CHECK(!atomic_load(&lost), "%d looks found another handler than the one of the %d that was installed last", atomic_load(&lost),
+	      atomic_load(&installed));
+}
+
+static void handler_installed_during_start(void)
+{
+	for (int i = 0; i < 8; i++)
+		as_child(start_beside_it, 10);
+}
+
 /* Signals for the process go to the host's threads: the engine's block everything. */
 static void delivered_to_host(void)
 {
@@ -222,6 +264,7 @@ const struct test_case signal_cases[] = {
 	{ "signals: handlers run during calls, on a proper stack", handlers_during_calls },
 	{ "signals: a hook has the host's mask, and the host's handlers run meanwhile", during_hook },
 	{ "signals: a handler installed during a call stays", handler_installed_meanwhile },
+	{ "signals: a handler installed while the engine starts stays", handler_installed_during_start },
 	{ "signals: a blocked signal waits for the host", delivered_to_host },
 	{ NULL, NULL },
 };
