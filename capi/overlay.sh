@@ -7,14 +7,14 @@ out=$1
 root=$(${GO:-go} env GOROOT)
 mkdir -p "$out"
 
-# $1: file below GOROOT/src, $2: what must be in it once, $3: sed script
+# $1: file below GOROOT/src, $2: how many lines the change touches, $3: sed script
 patch() {
 	copy=$out/$(echo "$1" | tr / _)
-	if [ "$(grep -c -e "$2" "$root/src/$1")" != 1 ]; then
+	sed "$3" "$root/src/$1" > "$copy"
+	if [ "$(diff "$root/src/$1" "$copy" | grep -c '^>')" != "$2" ]; then
 		echo "capi/overlay.sh: $root/src/$1 is not as in Go 1.26: look at it, and at this script" >&2
 		exit 1
 	fi
-	sed "$3" "$root/src/$1" > "$copy"
 	printf '%s\t\t"%s": "%s"' "$comma" "$root/src/$1" "$copy"
 	comma=',
 '
@@ -24,18 +24,29 @@ comma=
 {
 	printf '{\n\t"Replace": {\n'
 	# Package syscall raises the soft RLIMIT_NOFILE when it is initialised, and an execve by C would hand that on.
-	patch syscall/rlimit.go '^func init() {$' 's/^func init() {$/func unusedRaise() {/'
+	patch syscall/rlimit.go 1 's/^func init() {$/func unusedRaise() {/'
 	# Even with containermaxprocs=0 the runtime looks for its CPU limit, and throws it away: it reads the host's whole mount
 	# table for that, twentieth part of the start on a small host and milliseconds on one with many mounts.
-	patch runtime/cgroup_linux.go '^func defaultGOMAXPROCSInit() {$' 's/^\tc, err := cgroup.OpenCPU/\treturn\n&/'
+	patch runtime/cgroup_linux.go 1 's/^\tc, err := cgroup.OpenCPU/\treturn\n&/'
 	# There is one P and one goroutine that wants it. Around each system call the runtime offers the P to others, and the
 	# monitor takes it away after 20 us: with umount2(2) alone that costs four switches of threads, to get it back.
-	patch syscall/syscall_linux.go '^func Syscall6(trap' 's/^\truntime_\(enter\|exit\)syscall()$//'
+	patch syscall/syscall_linux.go 4 's/^\truntime_\(enter\|exit\)syscall()$//'
 	# The background scavenger uses timers, and for the first timer the runtime opens an epoll and an event descriptor that stay. What it
 	# is for, to give memory back while a program idles, is of no use here; the memory limit does without it.
-	patch runtime/mgcscavenge.go '^func bgscavenge(c chan int) {$' 's/^\tc <- 1$/&\n\treturn/'
+	patch runtime/mgcscavenge.go 1 's/^\tc <- 1$/&\n\treturn/'
+	# The monitor thread takes the P from system calls and calls of C that take long, and preempts goroutines for others. There are no
+	# others: it would only wake up, every 20 us in the beginning.
+	patch runtime/proc.go 9 's/^const haveSysmon = .*/const haveSysmon = false/
+		# The first goroutine is bound to its thread while it initializes packages, so that another thread is needed for those that
+		# the collector starts meanwhile.
+		/^func main() {$/,/^}$/s/^\t*\(un\)\{0,1\}lockOSThread()$//
+		# A clean thread for threads to be cloned from: those of the pool (capi/start/pool.c) are.
+		/^func main() {$/,/^}$/s/^\t*startTemplateThread()$//
+		/^func newm(/,/^}$/s/ \&\& GOOS != "plan9" {$/ \&\& false {/
+		# The P stays with the thread that was in Go last. Another one takes it from there, which was for the monitor to arrange.
+		/^func exitsyscallTryGetP(/,/^}$/s/^\tif oldp != nil {$/\tif oldp == nil {\n\t\toldp = allp[0]\n\t}\n&/'
 	# The runtime opens a file without O_CLOEXEC (0x80000): another thread of the host may exec just then.
-	patch runtime/os_linux.go 'open(&sysTHPSizePath\[0\], 0 ' 's/open(&sysTHPSizePath\[0\], 0 /open(\&sysTHPSizePath[0], 0x80000 /'
+	patch runtime/os_linux.go 1 's/open(&sysTHPSizePath\[0\], 0 /open(\&sysTHPSizePath[0], 0x80000 /'
 	printf '\n\t}\n}\n'
 } > "$out/overlay.json.new"
 mv "$out/overlay.json.new" "$out/overlay.json"

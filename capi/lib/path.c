@@ -14,10 +14,14 @@
 #include "internal.h"
 
 #ifdef ROOTFS_ENGINE_DIR
-/* In a static archive there is no library file to look beside: the directory is set when the archive is built. */
+/* In a static archive there is no library file to look beside: the program says it, or it is as the archive was built. */
+extern const char *rootfs_engine_directory __attribute__((weak));
+
 int path_beside(const char *name, char *path, size_t room, struct rootfs_error *error)
 {
-	if ((size_t)snprintf(path, room, "%s/%s", ROOTFS_ENGINE_DIR, name) >= room)
+	const char *told = &rootfs_engine_directory ? rootfs_engine_directory : NULL;
+
+	if ((size_t)snprintf(path, room, "%s/%s", told ? told : ROOTFS_ENGINE_DIR, name) >= room)
 		return fail(error, ROOTFS_ERR_ENGINE, ENAMETOOLONG, "path", "the path of the engine is too long");
 	return 0;
 }

@@ -110,10 +110,9 @@ static void give_stack(int sig)
  * do itself: one that another thread of the host installs between its look and its change would be lost. */
 void guard_begin_start(void)
 {
-	for (int sig = 1; sig <= SIGNALS; sig++) {
-		sigaction_raw(sig, NULL, &stay.was[sig]);
-		give_stack(sig);
-	}
+	for (int sig = 1; sig <= SIGNALS; sig++)
+		if (!sigaction_raw(sig, NULL, &stay.was[sig]) && is_handler(&stay.was[sig]))
+			give_stack(sig);
 }
 
 /* Only what is the runtime's own is taken back. Another thread of the host may have installed a handler meanwhile, as musl

@@ -70,7 +70,7 @@ static struct {
 	unsigned long auxv[7][2];
 } arguments = {
 	{ "librootfs", NULL },
-	{ "GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=64MiB", "GODEBUG=asyncpreemptoff=1", NULL },
+	{ "GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=64MiB", "GODEBUG=asyncpreemptoff=1,memprofilerate=0", NULL },
 	{ { AT_NULL, 0 } },
 };
 _Static_assert(sizeof(unsigned long) == sizeof(char *), "the vector is one row of words");

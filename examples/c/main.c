@@ -4,6 +4,8 @@
  */
 #include "minictr.h"
 
+#include "entry.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <linux/close_range.h>
@@ -131,8 +133,11 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++)
 		if (strcmp(commands[i].name, argv[optind]) == 0) {
 			int first = optind;
-			if (commands[i].enters && seal_self(argv, &err) < 0)
+			engine_find(argv[0]);
+			if (commands[i].enters && !entry_is_protected()) {
+				fail(&err, ROOTFS_ERR_SYSTEM, 0, "execveat", "cannot protect minictr's own file from the container");
 				return fail_usage(&err);
+			}
 			optind = 1; /* the command's own options, in its own argv */
 			return commands[i].run(&o, argc - first, argv + first);
 		}

@@ -299,8 +299,8 @@ int command_ps(const struct options *o, int argc, char **argv);
 int command_spec(const struct options *o, int argc, char **argv);
 int command_features(const struct options *o, int argc, char **argv);
 
-/* Starts minictr anew from a file that the container cannot write to; returns 0 when that is so already. */
-int seal_self(char **argv, struct rootfs_error *err);
+/* engine.c: tells librootfs where its engine is. started_as is argv[0]. */
+void engine_find(const char *started_as);
 void keep_descriptors(int preserve); /* all but 0, 1, 2 and `preserve` more are closed by execve */
 int write_pid_file(const char *path, pid_t pid, struct rootfs_error *err);
 int write_text(int dir, const char *path, const char *text, struct rootfs_error *err);
