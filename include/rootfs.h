@@ -119,6 +119,11 @@ struct rootfs_terminal {
 };
 #define ROOTFS_TERMINAL_INIT { sizeof(struct rootfs_terminal), 0, 0, 0, 0 }
 
+/* For programs that link librootfs.a, and for them alone: a program may define this variable, and set it before its first
+ * call to the absolute path of the directory that holds the engine (librootfs-engine.so, rootfs-helper). Undefined or NULL:
+ * the directory that the archive was built for. librootfs.so looks beside its own file and nowhere else. */
+extern const char *rootfs_engine_directory;
+
 /* "0.1.0" of the library that is loaded. Never fails, starts nothing. */
 const char *rootfs_version(void);
 
