@@ -36,15 +36,20 @@ comma=
 	patch runtime/mgcscavenge.go 1 's/^\tc <- 1$/&\n\treturn/'
 	# The monitor thread takes the P from system calls and calls of C that take long, and preempts goroutines for others. There are no
 	# others: it would only wake up, every 20 us in the beginning.
-	patch runtime/proc.go 9 's/^const haveSysmon = .*/const haveSysmon = false/
+	patch runtime/proc.go 10 's/^const haveSysmon = .*/const haveSysmon = false/
 		# The first goroutine is bound to its thread while it initializes packages, so that another thread is needed for those that
 		# the collector starts meanwhile.
 		/^func main() {$/,/^}$/s/^\t*\(un\)\{0,1\}lockOSThread()$//
 		# A clean thread for threads to be cloned from: those of the pool (capi/start/pool.c) are.
 		/^func main() {$/,/^}$/s/^\t*startTemplateThread()$//
 		/^func newm(/,/^}$/s/ \&\& GOOS != "plan9" {$/ \&\& false {/
+		# The stack that a call of the library begins with: it would be copied three times over to become as large as it must, and
+		# each time the tables for walking it are read.
+		s/^\tgp := malg(4096)$/\tgp := malg(65536)/
 		# The P stays with the thread that was in Go last. Another one takes it from there, which was for the monitor to arrange.
 		/^func exitsyscallTryGetP(/,/^}$/s/^\tif oldp != nil {$/\tif oldp == nil {\n\t\toldp = allp[0]\n\t}\n&/'
+	# Likewise the stacks on which packages are initialized.
+	patch runtime/stack.go 1 's/^var startingStackSize uint32 = fixedStack$/var startingStackSize uint32 = 16384/'
 	# The runtime opens a file without O_CLOEXEC (0x80000): another thread of the host may exec just then.
 	patch runtime/os_linux.go 1 's/open(&sysTHPSizePath\[0\], 0 /open(\&sysTHPSizePath[0], 0x80000 /'
 	printf '\n\t}\n}\n'
