@@ -4,7 +4,6 @@ package procfs
 
 import (
 	"errors"
-	"os"
 	"strconv"
 	"strings"
 
@@ -17,28 +16,30 @@ import (
 
 // Readlink tells the path of what a descriptor stands for, as the kernel prints it.
 func Readlink(fd int) (string, error) {
-	proc, err := procfs.OpenUnsafeProcRoot()
+	dir, done, err := self()
 	if err != nil {
-		return "", wrap("thread-self/fd", err)
-	}
-	defer proc.Close()
-	dir, done, err := proc.OpenThreadSelf("fd")
-	if err != nil {
-		return "", wrap("thread-self/fd", err)
+		return "", err
 	}
 	defer done()
-	defer dir.Close()
-	return linux.Readlinkat(int(dir.Fd()), strconv.Itoa(fd))
+	fds, err := below(dir, "fd", unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return "", err
+	}
+	defer linux.Close(fds)
+	return linux.Readlinkat(fds, strconv.Itoa(fd))
 }
 
-// MountID is the id in mountinfo of the mount that fd lies on (proc(5), /proc/pid/fdinfo).
+// MountID is the id in mountinfo of the mount that fd lies on.
 func MountID(fd int) (int, error) {
-	proc, err := procfs.OpenUnsafeProcRoot()
-	if err != nil {
-		return 0, wrap("thread-self/fdinfo", err)
+	if id := linux.TableID(fd); id != 0 {
+		return id, nil
 	}
-	defer proc.Close()
-	text, err := fdinfo(proc, fd, "mnt_id:")
+	return mountIDInfo(fd)
+}
+
+// mountIDInfo is MountID by what /proc tells of the descriptor (proc(5), /proc/pid/fdinfo).
+func mountIDInfo(fd int) (int, error) {
+	text, err := fdinfo(fd, "mnt_id:")
 	if err != nil {
 		return 0, err
 	}
@@ -46,15 +47,24 @@ func MountID(fd int) (int, error) {
 	return id, wrap("thread-self/fdinfo", err)
 }
 
+// Mount is linux.MountID, with what /proc tells where no call does.
+func Mount(fd int) (id uint64, root linux.Answer, err error) {
+	id, root, err = linux.MountID(fd)
+	if err != nil || id != 0 {
+		return id, root, err
+	}
+	number, err := mountIDInfo(fd)
+	return uint64(number), root, err
+}
+
 // fdinfo is one field of what the kernel tells of a descriptor; "" where it tells no such thing.
-func fdinfo(proc *procfs.Handle, fd int, field string) (string, error) {
-	info, done, err := proc.OpenThreadSelf("fdinfo/" + strconv.Itoa(fd))
+func fdinfo(fd int, field string) (string, error) {
+	dir, done, err := self()
 	if err != nil {
-		return "", wrap("thread-self/fdinfo", err)
+		return "", err
 	}
 	defer done()
-	defer info.Close()
-	text, err := readHandle(int(info.Fd()), "thread-self/fdinfo")
+	text, err := ReadAt(dir, "fdinfo/"+strconv.Itoa(fd))
 	if err != nil {
 		return "", err
 	}
@@ -66,18 +76,23 @@ func fdinfo(proc *procfs.Handle, fd int, field string) (string, error) {
 // FDDir opens the directory of the calling thread's own descriptors: a magic link below it, named by mount(2) from there,
 // is the one safe way to hand a descriptor to a call that takes only paths. The caller closes it.
 func FDDir() (int, error) {
-	proc, err := procfs.OpenUnsafeProcRoot()
+	dir, done, err := self()
 	if err != nil {
-		return -1, wrap("thread-self/fd", err)
-	}
-	defer proc.Close()
-	dir, done, err := proc.OpenThreadSelf("fd")
-	if err != nil {
-		return -1, wrap("thread-self/fd", err)
+		return -1, err
 	}
 	defer done()
-	defer dir.Close()
-	return linux.Openat(int(dir.Fd()), ".", unix.O_PATH|unix.O_DIRECTORY, 0)
+	return below(dir, "fd", unix.O_PATH|unix.O_DIRECTORY)
+}
+
+// Reopen turns an O_PATH descriptor into one to read or write: what is opened is what was looked at. Its own magic link is the
+// only way there is.
+func Reopen(fd, flags int) (int, error) {
+	dir, err := FDDir()
+	if err != nil {
+		return -1, err
+	}
+	defer linux.Close(dir)
+	return linux.Openat(dir, strconv.Itoa(fd), flags, 0)
 }
 
 // Write writes a value to a file below /proc in one write(2).
@@ -92,7 +107,7 @@ func Write(file, value string) error {
 		return wrap(file, err)
 	}
 	defer handle.Close()
-	fd, err := reopen(int(handle.Fd()), unix.O_WRONLY)
+	fd, err := Reopen(int(handle.Fd()), unix.O_WRONLY)
 	if err != nil {
 		return errs.Sys("open", "/proc/"+file, errors.Unwrap(err))
 	}
@@ -106,30 +121,25 @@ func Write(file, value string) error {
 
 // Read reads a whole file below /proc; "self/..." is that of the calling thread.
 func Read(file string) ([]byte, error) {
+	if own, ok := strings.CutPrefix(file, "self/"); ok {
+		dir, done, err := self()
+		if err != nil {
+			return nil, err
+		}
+		defer done()
+		return ReadAt(dir, own)
+	}
 	proc, err := procfs.OpenUnsafeProcRoot()
 	if err != nil {
 		return nil, wrap(file, err)
 	}
 	defer proc.Close()
-	var handle *os.File
-	if own, ok := strings.CutPrefix(file, "self/"); ok {
-		var done procfs.ProcThreadSelfCloser
-		if handle, done, err = proc.OpenThreadSelf(own); err == nil {
-			defer done()
-		}
-	} else {
-		handle, err = proc.OpenRoot(file)
-	}
+	handle, err := proc.OpenRoot(file)
 	if err != nil {
 		return nil, wrap(file, err)
 	}
 	defer handle.Close()
-	return readHandle(int(handle.Fd()), file)
-}
-
-// readHandle reads what an O_PATH descriptor stands for.
-func readHandle(handle int, file string) ([]byte, error) {
-	fd, err := reopen(handle, unix.O_RDONLY)
+	fd, err := Reopen(int(handle.Fd()), unix.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}
@@ -155,14 +165,10 @@ func readAll(fd int, file string) ([]byte, error) {
 	}
 }
 
-// reopen turns an O_PATH descriptor into one to read or write. Its own magic link is the only way there is.
-func reopen(handle, flags int) (int, error) {
-	dir, err := FDDir()
-	if err != nil {
-		return -1, err
-	}
-	defer linux.Close(dir)
-	return linux.Openat(dir, strconv.Itoa(handle), flags, 0)
+// None is the error of what is not safe without a procfs, after the switch to a root without a /proc, where none can be made apart.
+func None(op, args, what string, err error) error {
+	return errs.Cannot(op, args, what+", and one of fsopen(2), fsconfig(2), fsmount(2), open_tree(2) and move_mount(2), Linux 5.2, "+
+		"is not to be had: "+err.Error())
 }
 
 func wrap(file string, err error) error {

@@ -259,10 +259,8 @@ func byPath(do func(path []string) error, fds ...int) error {
 	return err
 }
 
-// noProcfs: after the switch to a root without a /proc, where none can be made apart.
 func noProcfs(err error) error {
-	return errs.Cannot("mount", "", "mount(2) alone is not safe without a procfs, and one of fsopen(2), fsconfig(2), fsmount(2), open_tree(2) and move_mount(2), "+
-		"Linux 5.2, is not to be had: "+err.Error())
+	return procfs.None("mount", "", "mount(2) alone is not safe without a procfs", err)
 }
 
 // oneDir tells whether all descriptors stand for the same directory of the same mount.
