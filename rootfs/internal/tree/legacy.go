@@ -131,14 +131,25 @@ func (l *legacy) mount(target int, name string) error {
 			return unbindable(renamed(linux.Mount(path[1], path[0], "", flags, ""), name), l.recursive)
 		}, target, l.source)
 	}
+	fs := *l.fs
+	flags, data := fs.legacy()
+	fds := []int{target}
+	if fs.Type == "overlay" && len(data) >= unix.Getpagesize() {
+		short, layers, err := fs.shortened()
+		if err != nil {
+			return err
+		}
+		defer closeAll(layers)
+		fds = append(fds, layers...)
+		flags, data = short.legacy()
+	}
 	return byPath(func(path []string) error {
-		flags, data := l.fs.legacy()
 		if len(data) >= unix.Getpagesize() {
 			return errs.Cannot("mount", name, "the options are longer than the page that mount(2) takes; "+
 				"fsopen(2), fsconfig(2), fsmount(2) and move_mount(2), Linux 5.2, know no such bound")
 		}
-		return why(l.fs, renamed(linux.Mount(l.fs.Source, path[0], l.fs.Type, flags, data), name))
-	}, target)
+		return why(&fs, renamed(linux.Mount(fs.Source, path[0], fs.Type, flags, data), name))
+	}, fds...)
 }
 
 // legacy is what mount(2) is given for the file system.
