@@ -151,7 +151,10 @@ func (x *Executor) readWriteNull() (int, error) {
 		fd, err = procfs.Reopen(path, unix.O_RDWR)
 	}
 	var e *errs.Error
-	if errors.As(err, &e) && e.Op == "openat" {
+	if errors.As(err, &e) {
+		if e.Op == "procfs" {
+			return -1, procfs.None("openat", "/dev/null", "a device is not safely opened without a procfs", err)
+		}
 		e.Args = "/dev/null"
 	}
 	return fd, err
