@@ -3,7 +3,6 @@ package procfs
 import (
 	"strconv"
 
-	"github.com/cyphar/filepath-securejoin/pathrs-lite/procfs"
 	"golang.org/x/sys/unix"
 
 	"github.com/librootfs/librootfs/rootfs/internal/errs"
@@ -22,15 +21,6 @@ func ProcessDir(pidfd int) (int, error) {
 	if err != nil || pid <= 0 {
 		return -1, errs.Refuse("procfs", "/proc/thread-self/fdinfo", "does not tell the pid of "+linux.FD(pidfd))
 	}
-	proc, err := procfs.OpenUnsafeProcRoot()
-	if err != nil {
-		return -1, wrap(text, err)
-	}
-	defer proc.Close()
-	dir, err := proc.OpenPid(pid, ".")
-	if err != nil {
-		return -1, wrap(text, err)
-	}
-	defer dir.Close()
-	return linux.Openat(int(dir.Fd()), ".", unix.O_PATH|unix.O_DIRECTORY, 0)
+	dir, err := open(text, unix.O_PATH|unix.O_DIRECTORY)
+	return dir, wrap(text, err)
 }

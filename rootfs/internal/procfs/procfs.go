@@ -1,13 +1,11 @@
 // Package procfs gives access to /proc through a handle of the library's own, which nothing in the container can cover
-// or replace (CVE-2025-52881). pathrs-lite's cheaper handle, with subset=pid, is not used: it stays open for ever.
+// or replace (CVE-2025-52881). Where none can be made apart, pathrs-lite has the safest way through the /proc that there is.
 package procfs
 
 import (
-	"errors"
 	"strconv"
 	"strings"
 
-	"github.com/cyphar/filepath-securejoin/pathrs-lite/procfs"
 	"golang.org/x/sys/unix"
 
 	"github.com/librootfs/librootfs/rootfs/internal/errs"
@@ -21,7 +19,7 @@ func Readlink(fd int) (string, error) {
 		return "", err
 	}
 	defer done()
-	fds, err := below(dir, "fd", unix.O_PATH|unix.O_DIRECTORY)
+	fds, err := belowSelf(dir, "fd", unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return "", err
 	}
@@ -81,7 +79,7 @@ func FDDir() (int, error) {
 		return -1, err
 	}
 	defer done()
-	return below(dir, "fd", unix.O_PATH|unix.O_DIRECTORY)
+	return belowSelf(dir, "fd", unix.O_PATH|unix.O_DIRECTORY)
 }
 
 // Reopen turns an O_PATH descriptor into one to read or write: what is opened is what was looked at. Its own magic link is the
@@ -97,19 +95,9 @@ func Reopen(fd, flags int) (int, error) {
 
 // Write writes a value to a file below /proc in one write(2).
 func Write(file, value string) error {
-	proc, err := procfs.OpenUnsafeProcRoot()
+	fd, err := open(file, unix.O_WRONLY)
 	if err != nil {
-		return wrap(file, err)
-	}
-	defer proc.Close()
-	handle, err := proc.OpenRoot(file)
-	if err != nil {
-		return wrap(file, err)
-	}
-	defer handle.Close()
-	fd, err := Reopen(int(handle.Fd()), unix.O_WRONLY)
-	if err != nil {
-		return errs.Sys("open", "/proc/"+file, errors.Unwrap(err))
+		return named("open", file, err)
 	}
 	defer linux.Close(fd)
 	n, err := unix.Write(fd, []byte(value))
@@ -129,19 +117,9 @@ func Read(file string) ([]byte, error) {
 		defer done()
 		return ReadAt(dir, own)
 	}
-	proc, err := procfs.OpenUnsafeProcRoot()
+	fd, err := open(file, unix.O_RDONLY)
 	if err != nil {
 		return nil, wrap(file, err)
-	}
-	defer proc.Close()
-	handle, err := proc.OpenRoot(file)
-	if err != nil {
-		return nil, wrap(file, err)
-	}
-	defer handle.Close()
-	fd, err := Reopen(int(handle.Fd()), unix.O_RDONLY)
-	if err != nil {
-		return nil, err
 	}
 	defer linux.Close(fd)
 	return readAll(fd, file)
@@ -171,6 +149,13 @@ func None(op, args, what string, err error) error {
 		"is not to be had: "+err.Error())
 }
 
-func wrap(file string, err error) error {
-	return errs.Sys("procfs", "/proc/"+file, err)
+// wrap is the error of a file below /proc that there is no way to.
+func wrap(file string, err error) error { return named("procfs", file, err) }
+
+// named makes an error speak of the file rather than of the step that failed on the way to it.
+func named(op, file string, err error) error {
+	if e, ours := err.(*errs.Error); ours && e.Errno != 0 {
+		err = e.Errno
+	}
+	return errs.Sys(op, "/proc/"+file, err)
 }
