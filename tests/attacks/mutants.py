@@ -34,7 +34,7 @@ MUTANTS = [
          "\t\t\tpaths[i] = string(buf[:n])\n"),
     ), ("fall-back",)),
     Mutant("the fall-back tells a new mount from those before", ("moby-second-look",), (
-        ("tree/legacy.go", "if before[id] || !same {", "if before[id] && !same {"),
+        ("tree/legacy.go", "if known || !same {", "if known && !same {"),
     ), ("fall-back",)),
     Mutant("a missing target is made below the descriptor of its parent", ("CVE-2024-45310",), (
         ("linux/calls.go", "return unix.Mkdirat(dirfd, path, mode)",
@@ -60,7 +60,6 @@ MUTANTS = [
         ("apply/finalize.go", 'err := procfs.Write("sys/"+s.File, s.Value)',
          'fd, err := linux.Openat(unix.AT_FDCWD, "/proc/sys/"+s.File, unix.O_WRONLY, 0)\n\tif err == nil {\n'
          '\t\t_, err = unix.Write(fd, []byte(s.Value))\n\t\tlinux.Close(fd)\n\t}'),
-        ("apply/finalize.go", '\t"github.com/librootfs/librootfs/rootfs/internal/procfs"\n', ""),
     )),
     Mutant("a node is a device of the right type and number",
            ("CVE-2025-31133", "CVE-2026-88265"), (
