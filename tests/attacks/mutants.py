@@ -34,7 +34,7 @@ MUTANTS = [
          "\t\t\tpaths[i] = string(buf[:n])\n"),
     ), ("fall-back",)),
     Mutant("the fall-back tells a new mount from those before", ("moby-second-look",), (
-        ("tree/legacy.go", "if before[id] || !same {", "if before[id] && !same {"),
+        ("tree/legacy.go", "if known || !same {", "if known && !same {"),
     ), ("fall-back",)),
     Mutant("a missing target is made below the descriptor of its parent", ("CVE-2024-45310",), (
         ("linux/calls.go", "return unix.Mkdirat(dirfd, path, mode)",
@@ -60,7 +60,6 @@ MUTANTS = [
         ("apply/finalize.go", 'err := procfs.Write("sys/"+s.File, s.Value)',
          'fd, err := linux.Openat(unix.AT_FDCWD, "/proc/sys/"+s.File, unix.O_WRONLY, 0)\n\tif err == nil {\n'
          '\t\t_, err = unix.Write(fd, []byte(s.Value))\n\t\tlinux.Close(fd)\n\t}'),
-        ("apply/finalize.go", '\t"github.com/librootfs/librootfs/rootfs/internal/procfs"\n', ""),
     )),
     Mutant("a node is a device of the right type and number",
            ("CVE-2025-31133", "CVE-2026-88265"), (
@@ -77,9 +76,15 @@ MUTANTS = [
     Mutant("standard streams other than the null device are left alone", ("reOpenDevNull",), (
         ("apply/switchroot.go", "if !isDevice(&st, 'c', 1, 3) {\n\t\t\tcontinue", "if st.Mode == 1 {\n\t\t\tcontinue"),
     )),
+    Mutant("the very device that was looked at is opened", ("opened-device",), (
+        ("apply/switchroot.go", "fd, err = linux.Open(linux.ProcFD(path), unix.O_RDWR)",
+         'fd, err = x.root.Open("/dev/null", unix.O_RDWR|unix.O_NOFOLLOW, inroot.Follow)'),
+        ("console/console.go", "fd, err := procfs.Reopen(path, unix.O_RDWR|unix.O_NOCTTY)",
+         "fd, err := root.Open(multiplexer, unix.O_RDWR|unix.O_NOCTTY|unix.O_NOFOLLOW, inroot.Plain)"),
+    )),
     Mutant("a mask without its source is an error", ("CVE-2025-62161",), (
-        ("apply/finalize.go", "fd, err := x.openNull(unix.O_PATH)\n\t\tif err != nil {\n\t\t\treturn err",
-         "fd, err := x.openNull(unix.O_PATH)\n\t\tif err != nil {\n\t\t\treturn nil"),
+        ("apply/finalize.go", "fd, err := x.openNull()\n\t\tif err != nil {\n\t\t\treturn err",
+         "fd, err := x.openNull()\n\t\tif err != nil {\n\t\t\treturn nil"),
     )),
     Mutant("a console is made after the switch, and never through a link", ("CVE-2015-3629", "CVE-2026-88264", "CVE-2025-52565"), (
         ("apply/apply.go", "case *plan.SwitchRoot:\n", "case *plan.SwitchRoot:\n\t\tif err := x.early(); err != nil {\n\t\t\treturn err\n\t\t}\n"),

@@ -59,7 +59,7 @@ func cloneLegacy(dirfd int, path, name string, recursive, noFollow bool) (*Tree,
 }
 
 func (t *Tree) attachLegacy(target int, again func() (int, error)) error {
-	before, err := mountIDs()
+	before, err := mounts()
 	if err != nil {
 		return noProcfs(err)
 	}
@@ -74,7 +74,7 @@ func (t *Tree) attachLegacy(target int, again func() (int, error)) error {
 	if err != nil {
 		return err
 	}
-	if err := t.legacy.recognise(fd, before, t.name); err != nil {
+	if err := t.legacy.recognise(fd, target, before, t.name); err != nil {
 		linux.Close(fd)
 		return err
 	}
@@ -82,23 +82,36 @@ func (t *Tree) attachLegacy(target int, again func() (int, error)) error {
 	return t.applyChanges()
 }
 
-// mountIDs are the mounts of the namespace. This is the one place that reads the mount table to make a mount: a kernel
+// place is what never changes of a mount while it stays where it is: the one below it, and the device of its file system.
+type place struct {
+	parent int
+	dev    string
+}
+
+// mounts are the mounts of the namespace by their ids. This is the one place that reads the mount table to make a mount: a kernel
 // without the mount API has no other way to tell a new mount from one that was there.
-func mountIDs() (map[int]bool, error) {
+func mounts() (map[int]place, error) {
 	table, err := procfs.Read("self/mountinfo")
 	if err != nil {
 		return nil, err
 	}
-	ids := map[int]bool{}
+	list := map[int]place{}
 	for line := range strings.Lines(string(table)) {
-		first, _, _ := strings.Cut(line, " ")
-		id, err := strconv.Atoi(first)
-		if err != nil {
-			return nil, errs.Sys("mountinfo", first, err)
+		fields := strings.SplitN(line, " ", 4) // id, parent's id, device, ...
+		if len(fields) < 4 {
+			return nil, errs.Sys("mountinfo", line, unix.EINVAL)
 		}
-		ids[id] = true
+		id, err := strconv.Atoi(fields[0])
+		if err != nil {
+			return nil, errs.Sys("mountinfo", line, err)
+		}
+		parent, err := strconv.Atoi(fields[1])
+		if err != nil {
+			return nil, errs.Sys("mountinfo", line, err)
+		}
+		list[id] = place{parent, fields[2]}
 	}
-	return ids, nil
+	return list, nil
 }
 
 // applyChanges does what had to wait.
@@ -131,14 +144,25 @@ func (l *legacy) mount(target int, name string) error {
 			return unbindable(renamed(linux.Mount(path[1], path[0], "", flags, ""), name), l.recursive)
 		}, target, l.source)
 	}
+	fs := *l.fs
+	flags, data := fs.legacy()
+	fds := []int{target}
+	if fs.Type == "overlay" && len(data) >= unix.Getpagesize() {
+		short, layers, err := fs.shortened()
+		if err != nil {
+			return err
+		}
+		defer closeAll(layers)
+		fds = append(fds, layers...)
+		flags, data = short.legacy()
+	}
 	return byPath(func(path []string) error {
-		flags, data := l.fs.legacy()
 		if len(data) >= unix.Getpagesize() {
 			return errs.Cannot("mount", name, "the options are longer than the page that mount(2) takes; "+
 				"fsopen(2), fsconfig(2), fsmount(2) and move_mount(2), Linux 5.2, know no such bound")
 		}
-		return why(l.fs, renamed(linux.Mount(l.fs.Source, path[0], l.fs.Type, flags, data), name))
-	}, target)
+		return why(&fs, renamed(linux.Mount(fs.Source, path[0], fs.Type, flags, data), name))
+	}, fds...)
 }
 
 // legacy is what mount(2) is given for the file system.
@@ -166,10 +190,16 @@ func quoted(opt string) string {
 // recognise makes sure that fd, found by resolving the target's path again, is the root of the mount just made: only this
 // process mounts here, so a mount that was not there before and has the right root can be nothing else. An attacker who
 // swaps directories can lead the path to another mount, even one of the same source; that one was there before.
-func (l *legacy) recognise(fd int, before map[int]bool, name string) error {
+func (l *legacy) recognise(fd, target int, before map[int]place, name string) error {
 	id, err := procfs.MountID(fd)
 	if err != nil {
 		return err
+	}
+	was, known := before[id]
+	if known {
+		if known, err = stays(id, was, target); err != nil {
+			return err
+		}
 	}
 	same := true
 	if l.source >= 0 {
@@ -177,10 +207,22 @@ func (l *legacy) recognise(fd int, before map[int]bool, name string) error {
 			return err
 		}
 	}
-	if before[id] || !same {
+	if known || !same {
 		return errs.Refuse("mount", name, "its target was exchanged while it was mounted")
 	}
 	return nil
+}
+
+// stays tells whether an id is of the mount that had it before. The kernel gives the id of a mount that has gone to the next one,
+// and where the host's mounts come and go, that is often ours. Ours lies on the target's mount.
+func stays(id int, was place, target int) (bool, error) {
+	now, err := mounts()
+	if err != nil {
+		return false, err
+	}
+	on, err := procfs.MountID(target)
+	is, there := now[id]
+	return !there || is.dev == was.dev && (is.parent == was.parent || is.parent != on), err
 }
 
 // changeLegacy changes an attached mount with mount(2).
@@ -259,10 +301,8 @@ func byPath(do func(path []string) error, fds ...int) error {
 	return err
 }
 
-// noProcfs: after the switch to a root without a /proc, where none can be made apart.
 func noProcfs(err error) error {
-	return errs.Cannot("mount", "", "mount(2) alone is not safe without a procfs, and one of fsopen(2), fsconfig(2), fsmount(2), open_tree(2) and move_mount(2), "+
-		"Linux 5.2, is not to be had: "+err.Error())
+	return procfs.None("mount", "", "mount(2) alone is not safe without a procfs", err)
 }
 
 // oneDir tells whether all descriptors stand for the same directory of the same mount.
