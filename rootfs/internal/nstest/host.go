@@ -67,7 +67,14 @@ func ownTmp(cwd string) error {
 		kept[name] = fd
 	}
 	source, flags, data := "tmpfs", uintptr(0), "mode=1777"
-	if dir := os.Getenv(envTmp); dir != "" {
+	if where := os.Getenv(envTmp); where != "" {
+		dir, err := os.MkdirTemp(where, "tmp")
+		if err != nil {
+			return err
+		}
+		if err := os.Chmod(dir, 0o777|os.ModeSticky); err != nil {
+			return err
+		}
 		source, flags, data = dir, unix.MS_BIND, ""
 	}
 	if err := unix.Mount(source, "/tmp", "tmpfs", flags, data); err != nil {
