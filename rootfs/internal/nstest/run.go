@@ -217,7 +217,8 @@ func (p *Process) lacks(e *errs.Error) string {
 	}
 	path, _, _ := strings.Cut(e.Args, ",")
 	var st unix.Statfs_t
-	if strings.Contains(text, "may not support idmapped mounts") && KernelBefore(6, 3) && unix.Statfs(path, &st) == nil && st.Type == unix.TMPFS_MAGIC {
+	onTmpfs := unix.Statfs(path, &st) == nil && st.Type == unix.TMPFS_MAGIC
+	if strings.Contains(text, "may not support idmapped mounts") && KernelBefore(6, 3) && onTmpfs {
 		return "tmpfs has idmapped mounts since Linux 6.3"
 	}
 	return ""
