@@ -77,9 +77,15 @@ MUTANTS = [
     Mutant("standard streams other than the null device are left alone", ("reOpenDevNull",), (
         ("apply/switchroot.go", "if !isDevice(&st, 'c', 1, 3) {\n\t\t\tcontinue", "if st.Mode == 1 {\n\t\t\tcontinue"),
     )),
+    Mutant("the very device that was looked at is opened", ("opened-device",), (
+        ("apply/switchroot.go", "fd, err = linux.Open(linux.ProcFD(path), unix.O_RDWR)",
+         'fd, err = x.root.Open("/dev/null", unix.O_RDWR|unix.O_NOFOLLOW, inroot.Follow)'),
+        ("console/console.go", "fd, err := procfs.Reopen(path, unix.O_RDWR|unix.O_NOCTTY)",
+         "fd, err := root.Open(multiplexer, unix.O_RDWR|unix.O_NOCTTY|unix.O_NOFOLLOW, inroot.Plain)"),
+    )),
     Mutant("a mask without its source is an error", ("CVE-2025-62161",), (
-        ("apply/finalize.go", "fd, err := x.openNull(unix.O_PATH)\n\t\tif err != nil {\n\t\t\treturn err",
-         "fd, err := x.openNull(unix.O_PATH)\n\t\tif err != nil {\n\t\t\treturn nil"),
+        ("apply/finalize.go", "fd, err := x.openNull()\n\t\tif err != nil {\n\t\t\treturn err",
+         "fd, err := x.openNull()\n\t\tif err != nil {\n\t\t\treturn nil"),
     )),
     Mutant("a console is made after the switch, and never through a link", ("CVE-2015-3629", "CVE-2026-88264", "CVE-2025-52565"), (
         ("apply/apply.go", "case *plan.SwitchRoot:\n", "case *plan.SwitchRoot:\n\t\tif err := x.early(); err != nil {\n\t\t\treturn err\n\t\t}\n"),

@@ -11,6 +11,7 @@ import (
 	"github.com/librootfs/librootfs/rootfs/internal/inroot"
 	"github.com/librootfs/librootfs/rootfs/internal/linux"
 	"github.com/librootfs/librootfs/rootfs/internal/plan"
+	"github.com/librootfs/librootfs/rootfs/internal/procfs"
 )
 
 // Host is what the calling program lends to the steps.
@@ -82,6 +83,7 @@ func (x *Executor) Made() map[plan.Step]int { return x.made }
 // Prepare does the steps up to a switched root. On an error it takes away the mounts that it made where the process has
 // not yet moved into them: with a mount namespace that others share, nothing stays behind.
 func (x *Executor) Prepare() error {
+	defer procfs.Hold()()
 	// Modes are those of the config, not those that happen to be left by the caller's umask.
 	x.umask = unix.Umask(0)
 	defer unix.Umask(x.umask)
@@ -95,6 +97,7 @@ func (x *Executor) Prepare() error {
 
 // Finalize does the steps after the switch: the root is now the process's own.
 func (x *Executor) Finalize() error {
+	defer procfs.Hold()()
 	fd, err := linux.Open("/", unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return err

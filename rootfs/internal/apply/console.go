@@ -6,10 +6,12 @@ import (
 	"github.com/librootfs/librootfs/rootfs/internal/console"
 	"github.com/librootfs/librootfs/rootfs/internal/inroot"
 	"github.com/librootfs/librootfs/rootfs/internal/linux"
+	"github.com/librootfs/librootfs/rootfs/internal/procfs"
 )
 
 // Console opens a terminal of the container's own devpts and binds it over /dev/console. The caller owns the master.
 func (x *Executor) Console(t console.Terminal) (master int, err error) {
+	defer procfs.Hold()()
 	if err := x.mayMount("/dev/console"); err != nil {
 		return -1, err
 	}

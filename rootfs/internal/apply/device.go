@@ -10,6 +10,7 @@ import (
 	"github.com/librootfs/librootfs/rootfs/internal/inroot"
 	"github.com/librootfs/librootfs/rootfs/internal/linux"
 	"github.com/librootfs/librootfs/rootfs/internal/plan"
+	"github.com/librootfs/librootfs/rootfs/internal/procfs"
 	"github.com/librootfs/librootfs/rootfs/internal/tree"
 )
 
@@ -63,7 +64,7 @@ func adjust(d *plan.Device, dir int, name string, made bool) error {
 	}
 	// A mount of the config put it there: it is the host's own node, which a container may use but not change.
 	if !made {
-		if mounted, err := isMounted(fd, &st, dir); err != nil || mounted {
+		if mounted, err := isMounted(fd, dir); err != nil || mounted {
 			return err
 		}
 	}
@@ -78,15 +79,19 @@ func adjust(d *plan.Device, dir int, name string, made bool) error {
 	return linux.Fchmod(fd, d.Mode)
 }
 
-// isMounted tells whether a node is a mount of its own. Before Linux 5.8 the kernel does not say; then a node of another file
-// system than its directory is taken for one.
-func isMounted(fd int, st *unix.Stat_t, dir int) (bool, error) {
-	id, mounted, err := linux.MountID(fd)
-	if err != nil || id != 0 {
-		return mounted, err
+// isMounted tells whether a node is a mount of its own. Before Linux 5.8 the kernel does not say; then one that lies on another
+// mount than its directory is.
+func isMounted(fd, dir int) (bool, error) {
+	_, root, err := linux.MountID(fd)
+	if err != nil || root != linux.Unknown {
+		return root == linux.Yes, err
 	}
-	in, err := linux.Fstat(dir)
-	return st.Dev != in.Dev, err
+	node, err := procfs.MountID(fd)
+	if err != nil {
+		return false, err
+	}
+	in, err := procfs.MountID(dir)
+	return node != in, err
 }
 
 func notDevice(d *plan.Device) error {

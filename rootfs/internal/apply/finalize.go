@@ -26,14 +26,23 @@ func (x *Executor) remountReadonly(s *plan.RemountReadonly) error {
 	}
 	t := tree.At(fd, s.Path)
 	defer t.Close()
-	id, root, err := linux.MountID(fd)
+	id, root, err := procfs.Mount(fd)
 	if err != nil {
-		return err
+		return untold(s.Path, err)
 	}
-	if want, known := x.ids[s.Path]; !root || (known && id != want) {
+	if want, known := x.ids[s.Path]; root == linux.No || (known && id != want) {
 		return errs.Refuse("statx", s.Path, "is not the mount that was made there")
 	}
 	return readonly(t)
+}
+
+// untold is the error of asking /proc for a mount's id, which is asked last.
+func untold(path string, err error) error {
+	var e *errs.Error
+	if errors.As(err, &e) && e.Op == "procfs" {
+		err = procfs.None("statx", path, "without statx(2) and name_to_handle_at(2) only a procfs tells one mount from another", err)
+	}
+	return err
 }
 
 func (x *Executor) readonlyRoot() error {
@@ -132,7 +141,7 @@ func (x *Executor) maskPath(s *plan.MaskPath) error {
 		return x.maskDir(s, target, again)
 	}
 	if x.masks.null == 0 {
-		fd, err := x.openNull(unix.O_PATH)
+		fd, err := x.openNull()
 		if err != nil {
 			return err
 		}

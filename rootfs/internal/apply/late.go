@@ -5,6 +5,7 @@ import (
 
 	"github.com/librootfs/librootfs/rootfs/internal/inroot"
 	"github.com/librootfs/librootfs/rootfs/internal/linux"
+	"github.com/librootfs/librootfs/rootfs/internal/procfs"
 	"github.com/librootfs/librootfs/rootfs/internal/tree"
 )
 
@@ -31,7 +32,7 @@ func (x *Executor) lateMounts(links inroot.Links) (late []lateMount) {
 		if err != nil {
 			continue
 		}
-		if is, _, err := linux.MountID(fd); err != nil || is != id {
+		if is, _, err := procfs.Mount(fd); err != nil || is != id {
 			linux.Close(fd)
 			continue
 		}
@@ -63,6 +64,6 @@ func (x *Executor) leadsTo(path string, id uint64) bool {
 		return false
 	}
 	defer linux.Close(fd)
-	is, _, err := linux.MountID(fd)
+	is, _, err := procfs.Mount(fd)
 	return err == nil && is == id
 }

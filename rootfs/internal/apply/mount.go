@@ -169,9 +169,9 @@ func foreign(err error, old bool) error {
 
 // tableID is the id of the mount in the mount table, or 0 where there is no way to find out.
 func tableID(fd int) int {
-	id := linux.TableID(fd)
-	if id == 0 {
-		id, _ = procfs.MountID(fd) // before Linux 5.8
+	id, err := procfs.MountID(fd)
+	if err != nil {
+		return 0
 	}
 	return id
 }
@@ -205,7 +205,7 @@ func (x *Executor) finish(m *plan.Mount, t *tree.Tree, target target) error {
 		x.made[m] = id
 	}
 	if _, later := x.ids[m.Path]; later {
-		id, _, err := linux.MountID(t.FD)
+		id, _, err := procfs.Mount(t.FD)
 		if err != nil {
 			return err
 		}
@@ -238,7 +238,7 @@ func (x *Executor) remount(m *plan.Mount) error {
 	}
 	t := tree.At(fd, m.Path)
 	defer t.Close()
-	if _, root, err := linux.MountID(fd); err != nil || !root {
+	if _, root, err := linux.MountID(fd); err != nil || root == linux.No {
 		if err == nil {
 			err = errs.Sys("remount", m.Path, unix.EINVAL)
 		}

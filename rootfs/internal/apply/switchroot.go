@@ -2,12 +2,14 @@ package apply
 
 import (
 	"errors"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/librootfs/librootfs/rootfs/internal/errs"
 	"github.com/librootfs/librootfs/rootfs/internal/inroot"
 	"github.com/librootfs/librootfs/rootfs/internal/linux"
 	"github.com/librootfs/librootfs/rootfs/internal/plan"
+	"github.com/librootfs/librootfs/rootfs/internal/procfs"
 )
 
 // switchRoot makes the container's root the root of the process; the working directory is "/" afterwards.
@@ -91,7 +93,8 @@ func (x *Executor) chroot() error {
 }
 
 // stdio puts the container's null device where the process came with the host's: a descriptor of the host's file would
-// otherwise stay reachable. Anything that is not the null device is left alone.
+// otherwise stay reachable. Anything that is not the null device is left alone. The root is not switched yet: the host's /proc is
+// at hand.
 func (x *Executor) stdio() error {
 	null := -1
 	defer func() { linux.Close(null) }()
@@ -107,7 +110,7 @@ func (x *Executor) stdio() error {
 			continue
 		}
 		if null < 0 {
-			if null, err = x.openNull(unix.O_RDWR); err != nil {
+			if null, err = x.readWriteNull(); err != nil {
 				return err
 			}
 		}
@@ -118,21 +121,9 @@ func (x *Executor) stdio() error {
 	return nil
 }
 
-// openNull opens the container's null device, and makes sure that it is one before (O_PATH) it can have any effect.
-func (x *Executor) openNull(flags int) (int, error) {
-	path, err := x.root.Open("/dev/null", unix.O_PATH|unix.O_NOFOLLOW, inroot.Follow)
-	if err != nil {
-		return -1, err
-	}
-	if err := mustBeNull(path); err != nil || flags == unix.O_PATH {
-		if err != nil {
-			linux.Close(path)
-			path = -1
-		}
-		return path, err
-	}
-	defer linux.Close(path)
-	fd, err := x.root.Open("/dev/null", flags|unix.O_NOFOLLOW, inroot.Follow)
+// openNull opens the container's null device (O_PATH), and makes sure that it is one.
+func (x *Executor) openNull() (int, error) {
+	fd, err := x.root.Open("/dev/null", unix.O_PATH|unix.O_NOFOLLOW, inroot.Follow)
 	if err != nil {
 		return -1, err
 	}
@@ -141,6 +132,32 @@ func (x *Executor) openNull(flags int) (int, error) {
 		return -1, err
 	}
 	return fd, nil
+}
+
+// readWriteNull opens it for use. To open a device can have effects, so the very one that was looked at is opened, and its path
+// is not looked up again.
+func (x *Executor) readWriteNull() (int, error) {
+	path, err := x.openNull()
+	if err != nil {
+		return -1, err
+	}
+	defer linux.Close(path)
+	fd := -1
+	if x.attached {
+		fd, err = linux.Open(linux.ProcFD(path), unix.O_RDWR)
+	}
+	// Where the mount namespace is shared, nobody knows what lies on its /proc; and a host may have none.
+	if !x.attached || errors.Is(err, unix.ENOENT) {
+		fd, err = procfs.Reopen(path, unix.O_RDWR)
+	}
+	var e *errs.Error
+	if errors.As(err, &e) {
+		if e.Op == "procfs" {
+			return -1, procfs.None("openat", "/dev/null", "a device is not safely opened without a procfs", err)
+		}
+		e.Args = "/dev/null"
+	}
+	return fd, err
 }
 
 func mustBeNull(fd int) error {

@@ -9,6 +9,7 @@ import (
 	"github.com/librootfs/librootfs/rootfs/internal/errs"
 	"github.com/librootfs/librootfs/rootfs/internal/inroot"
 	"github.com/librootfs/librootfs/rootfs/internal/linux"
+	"github.com/librootfs/librootfs/rootfs/internal/procfs"
 )
 
 // Terminal is what the container's terminal is to be like.
@@ -40,7 +41,7 @@ func Open(root inroot.Root, t Terminal) (master, peer int, err error) {
 const multiplexer = "/dev/pts/ptmx"
 
 func openMultiplexer(root inroot.Root) (int, error) {
-	// Opening a device can have effects, so it is looked at first.
+	// Opening a device can have effects, so it is looked at first, and what was looked at is opened.
 	path, err := root.Open(multiplexer, unix.O_PATH|unix.O_NOFOLLOW, inroot.Plain)
 	if err != nil {
 		return -1, err
@@ -49,15 +50,12 @@ func openMultiplexer(root inroot.Root) (int, error) {
 	if err := check(path); err != nil {
 		return -1, err
 	}
-	fd, err := root.Open(multiplexer, unix.O_RDWR|unix.O_NOCTTY|unix.O_NOFOLLOW, inroot.Plain)
-	if err != nil {
-		return -1, err
+	fd, err := procfs.Reopen(path, unix.O_RDWR|unix.O_NOCTTY)
+	var e *errs.Error
+	if errors.As(err, &e) && e.Op == "procfs" {
+		err = procfs.None("open", multiplexer, "a device is not safely opened without a procfs", err)
 	}
-	if err := check(fd); err != nil {
-		linux.Close(fd)
-		return -1, err
-	}
-	return fd, nil
+	return fd, err
 }
 
 func check(fd int) error {

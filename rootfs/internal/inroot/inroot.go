@@ -31,7 +31,8 @@ const unsettled = 256
 // maxLinks is the kernel's own MAXSYMLINKS.
 const maxLinks = 40
 
-// Open opens a path below the root. flags are of open(2), most often O_PATH; the caller closes the descriptor.
+// Open opens a path below the root. flags are of open(2), O_PATH always among them: what somebody may swap is not to be opened for
+// use before it is looked at, and then by its descriptor (procfs.Reopen). The caller closes the descriptor.
 func (r Root) Open(path string, flags int, links Links) (int, error) {
 	resolve := uint64(unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS)
 	if links == Plain {

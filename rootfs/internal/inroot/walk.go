@@ -45,25 +45,19 @@ func (r Root) walk(path string, flags int, links Links) (int, error) {
 				w.back(0)
 			}
 			parts = append(Split(to), parts...)
-			continue
 		}
-		if len(parts) > 0 {
-			continue
-		}
+	}
+	if flags&unix.O_DIRECTORY != 0 {
 		if st, err := linux.Fstat(w.here()); err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR {
-			if err != nil {
-				return -1, err
+			if err == nil {
+				err = errs.Sys("open in root", path, unix.ENOTDIR)
 			}
-			w.back(len(w.came) - 1)
-			return w.last(name, flags|unix.O_NOFOLLOW)
+			return -1, err
 		}
 	}
-	if flags&unix.O_PATH != 0 {
-		// Not by ".", which only who may search the directory can open.
-		fd, err := unix.FcntlInt(uintptr(w.here()), unix.F_DUPFD_CLOEXEC, 0)
-		return fd, errs.Sys("fcntl", path, err)
-	}
-	return linux.Openat(w.here(), ".", flags&^unix.O_NOFOLLOW, 0)
+	// Not by ".", which only who may search the directory can open.
+	fd, err := unix.FcntlInt(uintptr(w.here()), unix.F_DUPFD_CLOEXEC, 0)
+	return fd, errs.Sys("fcntl", path, err)
 }
 
 func (w *walk) here() int {
@@ -123,36 +117,19 @@ func (w *walk) notMagic(link int) error {
 	return err
 }
 
-// last opens the last name as open(2) with O_NOFOLLOW would. What is no directory is looked at before it is opened for
-// good, as opening it could have an effect.
+// last opens the last name as open(2) with O_NOFOLLOW would.
 func (w *walk) last(name string, flags int) (int, error) {
-	fd, err := linux.Openat(w.here(), name, unix.O_PATH|unix.O_NOFOLLOW|flags&unix.O_DIRECTORY, 0)
-	if err != nil || flags&unix.O_PATH != 0 && w.links != Plain {
+	fd, err := linux.Openat(w.here(), name, flags|unix.O_NOFOLLOW, 0)
+	if err != nil || w.links != Plain {
 		return fd, err
 	}
 	st, err := linux.Fstat(fd)
 	if err == nil && st.Mode&unix.S_IFMT == unix.S_IFLNK {
 		err = errs.Sys("open in root", w.path, unix.ELOOP)
 	}
-	if err != nil || flags&unix.O_PATH != 0 {
-		if err != nil {
-			linux.Close(fd)
-			fd = -1
-		}
-		return fd, err
-	}
-	defer linux.Close(fd)
-	real, err := linux.Openat(w.here(), name, flags|unix.O_NOFOLLOW, 0)
 	if err != nil {
+		linux.Close(fd)
 		return -1, err
 	}
-	same, err := linux.Same(fd, real)
-	if err == nil && !same {
-		err = errs.Refuse("open in root", w.path, "was exchanged while it was opened")
-	}
-	if err != nil {
-		linux.Close(real)
-		return -1, err
-	}
-	return real, nil
+	return fd, nil
 }

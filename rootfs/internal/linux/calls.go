@@ -258,4 +258,4 @@ var empty = [1]byte{}
 
 // ProcFD is the path of a descriptor's magic link below the host's /proc. It is safe only where /proc is known to be
 // procfs: before the root is switched, or through package procfs.
-func ProcFD(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
+func ProcFD(fd int) string { return "/proc/thread-self/fd/" + strconv.Itoa(fd) }

@@ -127,12 +127,12 @@ func (b *builder) prepare() error {
 	for _, h := range b.c.Hooks {
 		b.do(&Hook{Base: Base{Ptr: h.Pointer}, Command: h.Path, Args: h.Args, Env: h.Env, Timeout: h.Timeout})
 	}
+	if b.ownDev {
+		b.do(&Stdio{Base{Path: "/dev/null"}})
+	}
 	b.do(&SwitchRoot{Base: Base{Path: "/"}, Method: switchMethod(own, b.c.Options.NoPivotRoot)})
 	if p := rootPropagation(b.c.Propagation); p&unix.MS_SHARED != 0 {
 		b.do(&Propagation{Base: Base{"/linux/rootfsPropagation", "/"}, Flags: p})
-	}
-	if b.ownDev {
-		b.do(&Stdio{Base{Path: "/dev/null"}})
 	}
 	if cwd := b.c.Process.Cwd; cwd != "" {
 		b.do(&Chdir{Base: Base{"/process/cwd", cwd}})

@@ -3,7 +3,6 @@ package procfs
 import (
 	"strconv"
 
-	"github.com/cyphar/filepath-securejoin/pathrs-lite/procfs"
 	"golang.org/x/sys/unix"
 
 	"github.com/librootfs/librootfs/rootfs/internal/errs"
@@ -14,12 +13,7 @@ import (
 // would not do: an init child that entered a pid namespace still has the /proc of another, where that number is some other
 // process. A pidfd's own file in /proc tells the number that holds there.
 func ProcessDir(pidfd int) (int, error) {
-	proc, err := procfs.OpenUnsafeProcRoot()
-	if err != nil {
-		return -1, wrap("thread-self/fdinfo", err)
-	}
-	defer proc.Close()
-	text, err := fdinfo(proc, pidfd, "Pid:")
+	text, err := fdinfo(pidfd, "Pid:")
 	if err != nil {
 		return -1, err
 	}
@@ -27,37 +21,6 @@ func ProcessDir(pidfd int) (int, error) {
 	if err != nil || pid <= 0 {
 		return -1, errs.Refuse("procfs", "/proc/thread-self/fdinfo", "does not tell the pid of "+linux.FD(pidfd))
 	}
-	dir, err := proc.OpenPid(pid, ".")
-	if err != nil {
-		return -1, wrap(strconv.Itoa(pid), err)
-	}
-	defer dir.Close()
-	return linux.Openat(int(dir.Fd()), ".", unix.O_PATH|unix.O_DIRECTORY, 0)
-}
-
-// ThreadSelf opens the calling thread's own directory (O_PATH), for reads that are to work although /proc is taken away
-// meanwhile. The caller closes it.
-func ThreadSelf() (int, error) {
-	proc, err := procfs.OpenUnsafeProcRoot()
-	if err != nil {
-		return -1, wrap("thread-self", err)
-	}
-	defer proc.Close()
-	dir, done, err := proc.OpenThreadSelf(".")
-	if err != nil {
-		return -1, wrap("thread-self", err)
-	}
-	defer done()
-	defer dir.Close()
-	return linux.Openat(int(dir.Fd()), ".", unix.O_PATH|unix.O_DIRECTORY, 0)
-}
-
-// ReadAt reads a whole file below such a directory.
-func ReadAt(dir int, file string) ([]byte, error) {
-	fd, err := linux.Openat(dir, file, unix.O_RDONLY|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer linux.Close(fd)
-	return readAll(fd, file)
+	dir, err := open(text, unix.O_PATH|unix.O_DIRECTORY)
+	return dir, wrap(text, err)
 }

@@ -1,14 +1,11 @@
 // Package procfs gives access to /proc through a handle of the library's own, which nothing in the container can cover
-// or replace (CVE-2025-52881). pathrs-lite's cheaper handle, with subset=pid, is not used: it stays open for ever.
+// or replace (CVE-2025-52881). Where none can be made apart, pathrs-lite has the safest way through the /proc that there is.
 package procfs
 
 import (
-	"errors"
-	"os"
 	"strconv"
 	"strings"
 
-	"github.com/cyphar/filepath-securejoin/pathrs-lite/procfs"
 	"golang.org/x/sys/unix"
 
 	"github.com/librootfs/librootfs/rootfs/internal/errs"
@@ -17,28 +14,30 @@ import (
 
 // Readlink tells the path of what a descriptor stands for, as the kernel prints it.
 func Readlink(fd int) (string, error) {
-	proc, err := procfs.OpenUnsafeProcRoot()
+	dir, done, err := self()
 	if err != nil {
-		return "", wrap("thread-self/fd", err)
-	}
-	defer proc.Close()
-	dir, done, err := proc.OpenThreadSelf("fd")
-	if err != nil {
-		return "", wrap("thread-self/fd", err)
+		return "", err
 	}
 	defer done()
-	defer dir.Close()
-	return linux.Readlinkat(int(dir.Fd()), strconv.Itoa(fd))
+	fds, err := belowSelf(dir, "fd", unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return "", err
+	}
+	defer linux.Close(fds)
+	return linux.Readlinkat(fds, strconv.Itoa(fd))
 }
 
-// MountID is the id in mountinfo of the mount that fd lies on (proc(5), /proc/pid/fdinfo).
+// MountID is the id in mountinfo of the mount that fd lies on.
 func MountID(fd int) (int, error) {
-	proc, err := procfs.OpenUnsafeProcRoot()
-	if err != nil {
-		return 0, wrap("thread-self/fdinfo", err)
+	if id := linux.TableID(fd); id != 0 {
+		return id, nil
 	}
-	defer proc.Close()
-	text, err := fdinfo(proc, fd, "mnt_id:")
+	return mountIDInfo(fd)
+}
+
+// mountIDInfo is MountID by what /proc tells of the descriptor (proc(5), /proc/pid/fdinfo).
+func mountIDInfo(fd int) (int, error) {
+	text, err := fdinfo(fd, "mnt_id:")
 	if err != nil {
 		return 0, err
 	}
@@ -46,15 +45,24 @@ func MountID(fd int) (int, error) {
 	return id, wrap("thread-self/fdinfo", err)
 }
 
+// Mount is linux.MountID, with what /proc tells where no call does.
+func Mount(fd int) (id uint64, root linux.Answer, err error) {
+	id, root, err = linux.MountID(fd)
+	if err != nil || id != 0 {
+		return id, root, err
+	}
+	number, err := mountIDInfo(fd)
+	return uint64(number), root, err
+}
+
 // fdinfo is one field of what the kernel tells of a descriptor; "" where it tells no such thing.
-func fdinfo(proc *procfs.Handle, fd int, field string) (string, error) {
-	info, done, err := proc.OpenThreadSelf("fdinfo/" + strconv.Itoa(fd))
+func fdinfo(fd int, field string) (string, error) {
+	dir, done, err := self()
 	if err != nil {
-		return "", wrap("thread-self/fdinfo", err)
+		return "", err
 	}
 	defer done()
-	defer info.Close()
-	text, err := readHandle(int(info.Fd()), "thread-self/fdinfo")
+	text, err := ReadAt(dir, "fdinfo/"+strconv.Itoa(fd))
 	if err != nil {
 		return "", err
 	}
@@ -66,35 +74,30 @@ func fdinfo(proc *procfs.Handle, fd int, field string) (string, error) {
 // FDDir opens the directory of the calling thread's own descriptors: a magic link below it, named by mount(2) from there,
 // is the one safe way to hand a descriptor to a call that takes only paths. The caller closes it.
 func FDDir() (int, error) {
-	proc, err := procfs.OpenUnsafeProcRoot()
+	dir, done, err := self()
 	if err != nil {
-		return -1, wrap("thread-self/fd", err)
-	}
-	defer proc.Close()
-	dir, done, err := proc.OpenThreadSelf("fd")
-	if err != nil {
-		return -1, wrap("thread-self/fd", err)
+		return -1, err
 	}
 	defer done()
-	defer dir.Close()
-	return linux.Openat(int(dir.Fd()), ".", unix.O_PATH|unix.O_DIRECTORY, 0)
+	return belowSelf(dir, "fd", unix.O_PATH|unix.O_DIRECTORY)
+}
+
+// Reopen turns an O_PATH descriptor into one to read or write: what is opened is what was looked at. Its own magic link is the
+// only way there is.
+func Reopen(fd, flags int) (int, error) {
+	dir, err := FDDir()
+	if err != nil {
+		return -1, err
+	}
+	defer linux.Close(dir)
+	return linux.Openat(dir, strconv.Itoa(fd), flags, 0)
 }
 
 // Write writes a value to a file below /proc in one write(2).
 func Write(file, value string) error {
-	proc, err := procfs.OpenUnsafeProcRoot()
+	fd, err := open(file, unix.O_WRONLY)
 	if err != nil {
-		return wrap(file, err)
-	}
-	defer proc.Close()
-	handle, err := proc.OpenRoot(file)
-	if err != nil {
-		return wrap(file, err)
-	}
-	defer handle.Close()
-	fd, err := reopen(int(handle.Fd()), unix.O_WRONLY)
-	if err != nil {
-		return errs.Sys("open", "/proc/"+file, errors.Unwrap(err))
+		return named("open", file, err)
 	}
 	defer linux.Close(fd)
 	n, err := unix.Write(fd, []byte(value))
@@ -106,32 +109,17 @@ func Write(file, value string) error {
 
 // Read reads a whole file below /proc; "self/..." is that of the calling thread.
 func Read(file string) ([]byte, error) {
-	proc, err := procfs.OpenUnsafeProcRoot()
-	if err != nil {
-		return nil, wrap(file, err)
-	}
-	defer proc.Close()
-	var handle *os.File
 	if own, ok := strings.CutPrefix(file, "self/"); ok {
-		var done procfs.ProcThreadSelfCloser
-		if handle, done, err = proc.OpenThreadSelf(own); err == nil {
-			defer done()
+		dir, done, err := self()
+		if err != nil {
+			return nil, err
 		}
-	} else {
-		handle, err = proc.OpenRoot(file)
+		defer done()
+		return ReadAt(dir, own)
 	}
+	fd, err := open(file, unix.O_RDONLY)
 	if err != nil {
 		return nil, wrap(file, err)
-	}
-	defer handle.Close()
-	return readHandle(int(handle.Fd()), file)
-}
-
-// readHandle reads what an O_PATH descriptor stands for.
-func readHandle(handle int, file string) ([]byte, error) {
-	fd, err := reopen(handle, unix.O_RDONLY)
-	if err != nil {
-		return nil, err
 	}
 	defer linux.Close(fd)
 	return readAll(fd, file)
@@ -155,16 +143,19 @@ func readAll(fd int, file string) ([]byte, error) {
 	}
 }
 
-// reopen turns an O_PATH descriptor into one to read or write. Its own magic link is the only way there is.
-func reopen(handle, flags int) (int, error) {
-	dir, err := FDDir()
-	if err != nil {
-		return -1, err
-	}
-	defer linux.Close(dir)
-	return linux.Openat(dir, strconv.Itoa(handle), flags, 0)
+// None is the error of what is not safe without a procfs, after the switch to a root without a /proc, where none can be made apart.
+func None(op, args, what string, err error) error {
+	return errs.Cannot(op, args, what+", and one of fsopen(2), fsconfig(2), fsmount(2), open_tree(2) and move_mount(2), Linux 5.2, "+
+		"is not to be had: "+err.Error())
 }
 
-func wrap(file string, err error) error {
-	return errs.Sys("procfs", "/proc/"+file, err)
+// wrap is the error of a file below /proc that there is no way to.
+func wrap(file string, err error) error { return named("procfs", file, err) }
+
+// named makes an error speak of the file rather than of the step that failed on the way to it.
+func named(op, file string, err error) error {
+	if e, ours := err.(*errs.Error); ours && e.Errno != 0 {
+		err = e.Errno
+	}
+	return errs.Sys(op, "/proc/"+file, err)
 }

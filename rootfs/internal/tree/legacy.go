@@ -131,14 +131,25 @@ func (l *legacy) mount(target int, name string) error {
 			return unbindable(renamed(linux.Mount(path[1], path[0], "", flags, ""), name), l.recursive)
 		}, target, l.source)
 	}
+	fs := *l.fs
+	flags, data := fs.legacy()
+	fds := []int{target}
+	if fs.Type == "overlay" && len(data) >= unix.Getpagesize() {
+		short, layers, err := fs.shortened()
+		if err != nil {
+			return err
+		}
+		defer closeAll(layers)
+		fds = append(fds, layers...)
+		flags, data = short.legacy()
+	}
 	return byPath(func(path []string) error {
-		flags, data := l.fs.legacy()
 		if len(data) >= unix.Getpagesize() {
 			return errs.Cannot("mount", name, "the options are longer than the page that mount(2) takes; "+
 				"fsopen(2), fsconfig(2), fsmount(2) and move_mount(2), Linux 5.2, know no such bound")
 		}
-		return why(l.fs, renamed(linux.Mount(l.fs.Source, path[0], l.fs.Type, flags, data), name))
-	}, target)
+		return why(&fs, renamed(linux.Mount(fs.Source, path[0], fs.Type, flags, data), name))
+	}, fds...)
 }
 
 // legacy is what mount(2) is given for the file system.
@@ -259,10 +270,8 @@ func byPath(do func(path []string) error, fds ...int) error {
 	return err
 }
 
-// noProcfs: after the switch to a root without a /proc, where none can be made apart.
 func noProcfs(err error) error {
-	return errs.Cannot("mount", "", "mount(2) alone is not safe without a procfs, and one of fsopen(2), fsconfig(2), fsmount(2), open_tree(2) and move_mount(2), "+
-		"Linux 5.2, is not to be had: "+err.Error())
+	return procfs.None("mount", "", "mount(2) alone is not safe without a procfs", err)
 }
 
 // oneDir tells whether all descriptors stand for the same directory of the same mount.

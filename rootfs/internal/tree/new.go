@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -35,7 +36,8 @@ func New(fs FS) (*Tree, error) {
 	}
 	defer linux.Close(fsfd)
 	if err := configure(fsfd, fs); err != nil {
-		if err == errNotByFsconfig || linux.CallFsconfig.Refused(err) {
+		if err == errNotByFsconfig || linux.CallFsconfig.Refused(err) ||
+			errors.Is(err, unix.EINVAL) && fs.longPaths() && takesAnyKey(fs.Type) {
 			return newLegacy(fs)
 		}
 		return nil, why(&fs, named(fs.Type, err))

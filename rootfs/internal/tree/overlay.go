@@ -2,6 +2,8 @@ package tree
 
 import (
 	"errors"
+	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -13,7 +15,8 @@ import (
 var overlayPath = map[string]bool{"lowerdir": true, "upperdir": true, "workdir": true}
 
 // setOverlay sets one of overlay's paths. A short value goes as it is, escapes and all: overlay undoes them itself. A
-// longer list of lower layers is given one by one with "lowerdir+" (Linux 6.8), which takes no escapes.
+// longer list of lower layers is given one by one with "lowerdir+" (Linux 6.8), which takes no escapes. Where the kernel has no such
+// key, mount(2) has room for a page.
 func setOverlay(fsfd int, key, value string) error {
 	if len(value) <= maxValue {
 		return linux.FsconfigString(fsfd, key, value)
@@ -29,12 +32,72 @@ func setOverlay(fsfd int, key, value string) error {
 		}
 		if err := setPath(fsfd, key, unescape(layer)); err != nil {
 			if errors.Is(err, unix.EINVAL) && i == 0 {
-				return errNotByFsconfig // a kernel before 6.8 has no such key: mount(2) has room for a page
+				return errNotByFsconfig
 			}
 			return err
 		}
 	}
 	return nil
+}
+
+// takesAnyKey tells whether the type is one that fsconfig(2) only collects text for, as overlay before Linux 6.5: it takes any key,
+// and the error comes late and says little.
+func takesAnyKey(fstype string) bool {
+	fsfd, err := linux.Fsopen(fstype)
+	if err != nil {
+		return false
+	}
+	defer linux.Close(fsfd)
+	return linux.FsconfigFlag(fsfd, "no-such-option-of-any") == nil
+}
+
+// longPaths tells whether setOverlay has paths to set that are longer than what fsconfig(2) takes.
+func (fs *FS) longPaths() bool {
+	return fs.Type == "overlay" && slices.ContainsFunc(fs.Data, func(opt string) bool {
+		key, value, _ := strings.Cut(opt, "=")
+		return overlayPath[key] && len(value) > maxValue
+	})
+}
+
+// shortened opens the paths of an overlay whose options do not fit into the page of mount(2), and puts the descriptors in their place,
+// named as byPath names them. The caller closes them.
+func (fs FS) shortened() (FS, []int, error) {
+	data := slices.Clone(fs.Data)
+	var fds []int
+	for i, opt := range data {
+		key, value, _ := strings.Cut(opt, "=")
+		if !overlayPath[key] {
+			continue
+		}
+		paths, dataOnly := []string{value}, 0
+		if key == "lowerdir" {
+			paths, dataOnly = splitLower(value)
+		}
+		text := key + "="
+		for k, path := range paths {
+			fd, err := linux.Open(unescape(path), unix.O_PATH|unix.O_DIRECTORY)
+			if err != nil {
+				closeAll(fds)
+				return fs, nil, err
+			}
+			fds = append(fds, fd)
+			if k >= len(paths)-dataOnly {
+				text += "::"
+			} else if k > 0 {
+				text += ":"
+			}
+			text += strconv.Itoa(fd)
+		}
+		data[i] = text
+	}
+	fs.Data = data
+	return fs, fds, nil
+}
+
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		linux.Close(fd)
+	}
 }
 
 // setPath gives a path as a string where it fits, by descriptor where the kernel takes that (6.13), and through the
@@ -49,7 +112,7 @@ func setPath(fsfd int, key, path string) error {
 	}
 	defer linux.Close(fd)
 	err = linux.FsconfigFD(fsfd, key, fd)
-	if errors.Is(err, unix.EINVAL) {
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EBADF) { // the latter before the kernel takes descriptors of O_PATH there
 		err = linux.FsconfigString(fsfd, key, linux.ProcFD(fd))
 	}
 	return err

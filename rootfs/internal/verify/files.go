@@ -39,13 +39,15 @@ func (c *checker) device(d *plan.Device) {
 
 // isBound tells whether a descriptor stands for a mount. (What a chroot has in it, the mount table does not show.)
 func (c *checker) isBound(fd int) bool {
-	id, bound, err := linux.MountID(fd)
-	if err == nil && id == 0 {
-		bound = false
-		if number, err := procfs.MountID(fd); err == nil && c.mounts[number] != nil {
-			bound, _ = isRoot(fd, c.mounts[number])
-		}
+	_, root, err := linux.MountID(fd)
+	if err != nil || root != linux.Unknown {
+		return err == nil && root == linux.Yes
 	}
+	id, err := procfs.MountID(fd)
+	if err != nil || c.mounts[id] == nil {
+		return false
+	}
+	bound, err := isRoot(fd, c.mounts[id])
 	return err == nil && bound
 }
 

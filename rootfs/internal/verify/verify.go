@@ -36,6 +36,7 @@ type Deviation struct {
 
 // Run checks every step of a plan whose outcome can be seen afterwards. made are ids in the mount table, by step, or nil.
 func Run(p *plan.Plan, made map[plan.Step]int) (*Report, error) {
+	defer procfs.Hold()()
 	fd, err := linux.Open("/", unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
 		return nil, err
@@ -198,9 +199,9 @@ func (c *checker) open(path string) (fd int, m *mountinfo.Info, root bool, err e
 // isRoot tells whether a descriptor stands for the root of the mount that it lies on. Where the kernel does not say (before
 // 5.8), its path does.
 func isRoot(fd int, m *mountinfo.Info) (bool, error) {
-	id, root, err := linux.MountID(fd)
-	if err != nil || id != 0 {
-		return root, err
+	_, root, err := linux.MountID(fd)
+	if err != nil || root != linux.Unknown {
+		return root == linux.Yes, err
 	}
 	path, err := procfs.Readlink(fd)
 	return path == m.Mountpoint, err

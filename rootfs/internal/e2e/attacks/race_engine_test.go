@@ -168,7 +168,8 @@ func restore(outside string) {
 	}
 }
 
-// attacker exchanges two names of each directory (descriptors 6, 7, ...) until descriptor 5 ends, and counts.
+// attacker exchanges two names of each directory (descriptors 7, 8, ...) until descriptor 5 ends, and counts. It closes descriptor 6
+// once it is at it.
 var attacker = nstest.Define("attacks.attacker", func(names [][2]string) (int, error) {
 	if err := unix.SetNonblock(5, true); err != nil {
 		return 0, err
@@ -176,9 +177,12 @@ var attacker = nstest.Define("attacks.attacker", func(names [][2]string) (int, e
 	buf := make([]byte, 1)
 	for n := 0; ; n++ {
 		for i, pair := range names {
-			if err := unix.Renameat2(6+i, pair[0], 6+i, pair[1], unix.RENAME_EXCHANGE); err != nil && err != unix.ENOENT && err != unix.EBUSY {
+			if err := unix.Renameat2(7+i, pair[0], 7+i, pair[1], unix.RENAME_EXCHANGE); err != nil && err != unix.ENOENT && err != unix.EBUSY {
 				return n, err
 			}
+		}
+		if n == 0 {
+			unix.Close(6)
 		}
 		// Bursts, with pauses that leave the processor to the victim: what is swapped while nobody looks wins nothing.
 		if n%17 == 0 { // odd: each pause finds the names the other way round
@@ -206,7 +210,12 @@ func (x *trap) race(in race, c nstest.Config, swaps ...swap) {
 		x.t.Fatal(err)
 	}
 	defer stop.Close()
-	files := []*os.File{stop}
+	begun, ready, err := os.Pipe()
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	defer begun.Close()
+	files := []*os.File{stop, ready}
 	var names [][2]string
 	for _, s := range swaps {
 		dir, err := os.Open(s.dir)
@@ -228,6 +237,8 @@ func (x *trap) race(in race, c nstest.Config, swaps ...swap) {
 	}
 	limit := time.Minute + time.Duration(in.Rounds)*50*time.Millisecond
 	enemy := attacker.Start(x.t, nstest.Spec{Files: files, Timeout: limit + time.Minute}, names)
+	ready.Close()
+	begun.Read(make([]byte, 1)) // its end says that the attacker is at it, or has failed, which is told below
 	begin := time.Now()
 	o, err := runRace.Run(x.t, nstest.Spec{Namespaces: nstest.Container &^ nstest.PID, Deny: x.p.deny, Timeout: limit, Files: held}, in)
 	took := time.Since(begin)

@@ -51,6 +51,7 @@ var rows = []row{
 	{"CVE-2025-31133", "/dev/null of the image is a trap and a file is masked", maskThroughNull},
 	{"CVE-2025-31133-race", "/dev/null of the image is swapped with a symlink while files are masked", raceNull},
 	{"CVE-2025-52565", "/dev/console, /dev/null and /dev/pts of the image are swapped during set-up", raceConsole},
+	{"opened-device", "/dev/null and /dev/pts/ptmx of the image are swapped with others between a look and the opening", raceOpened},
 	{"CVE-2025-52881", "something else lies where /proc/sys is about to be written", fakeSysctl},
 	{"CVE-2025-52881-race", "/proc/sys is swapped with a symlink while a sysctl is written", raceSysctl},
 	{"CVE-2026-41579", "/dev of the image is a symlink to a host directory with a ptmx in it", linkAtDev},
