@@ -20,16 +20,6 @@ func (b *box) cgroupNS() *box {
 	return b
 }
 
-// hostCgroup2 makes the stand-in for the host one with the unified hierarchy alone.
-func hostCgroup2(t *testing.T) {
-	t.Helper()
-	nstest.NeedRoot(t)
-	if err := unix.Mount("host", "/sys/fs/cgroup", "cgroup2", 0, ""); err != nil {
-		t.Skipf("no cgroup2 here: %v", err)
-	}
-	t.Cleanup(func() { unix.Unmount("/sys/fs/cgroup", unix.MNT_DETACH) })
-}
-
 // hostCgroup1 gives it v1 hierarchies: those that the machine has, and one of two controllers that are otherwise unused.
 func hostCgroup1(t *testing.T) (names []string, merged string) {
 	t.Helper()
@@ -117,7 +107,7 @@ func TestCgroup1(t *testing.T) {
 }
 
 func TestCgroup2(t *testing.T) {
-	hostCgroup2(t)
+	nstest.HostCgroup2(t)
 	const own, bound, masked = "cgroup2 cgroup", "cgroup2 host", "tmpfs tmpfs"
 	rootless, elsewhere := map[string]any{"rootless": true}, map[string]any{"cgroup2Path": "/sys/fs/cgroup"}
 	gone := map[string]any{"rootless": true, "cgroup2Path": "/nowhere"}

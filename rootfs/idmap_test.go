@@ -68,6 +68,7 @@ func TestIDMapOwn(t *testing.T) {
 }
 
 func TestIDMapRecursive(t *testing.T) {
+	nstest.NeedTmpfsIDMap(t)
 	src := onDisk(t)
 	owned(t, src+"/top", 1)
 	if err := os.Mkdir(src+"/sub", 0o755); err != nil {
@@ -137,6 +138,7 @@ func TestIDMapThatCannotBe(t *testing.T) {
 
 // A file system that the container itself has mounted is its own to map, in a user namespace too: by ids of that namespace.
 func TestIDMapOfOwnTmpfs(t *testing.T) {
+	nstest.NeedTmpfsIDMap(t)
 	b := newBox(t).userns().withProc()
 	b.mount("/own", "tmpfs", "tmpfs", "mode=755").bindMapped("/mapped", b.rootfs+"/own", 5000, "bind")
 	r := b.look("/own", "/mapped").run()
@@ -148,7 +150,7 @@ func TestIDMapOfOwnTmpfs(t *testing.T) {
 
 // What is idmapped can be bound as it is, and not mapped once more.
 func TestIDMapOnTopOfIDMap(t *testing.T) {
-	src := hostTmpfs(t, 0, "mode=755")
+	src := hostMount(t, 0)
 	owned(t, src+"/file", 4)
 	c := parse(t, newBox(t).bindMapped("/x", src, 5000, "bind"))
 	sources, err := rootfs.OpenSources(c, -1)

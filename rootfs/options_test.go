@@ -14,7 +14,7 @@ var shownAs = map[string]string{"ro": "ro", "nosuid": "nosuid", "nodev": "nodev"
 
 // Every option of the table, on a bind and on a tmpfs, on the real kernel. Verify compares what came of each.
 func TestEveryOption(t *testing.T) {
-	src := hostTmpfs(t, unix.MS_NOATIME|unix.MS_NOSUID, "mode=755")
+	src := hostMount(t, unix.MS_NOATIME|unix.MS_NOSUID)
 	binds, tmpfs := newBox(t).withProc(), newBox(t).withProc()
 	for _, o := range option.Table() {
 		base := "rbind"

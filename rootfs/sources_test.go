@@ -210,6 +210,10 @@ func TestOpenSourcesOpensWhatIsNeeded(t *testing.T) {
 	src := shared(t)
 	b := newBox(t).mount("/x", "bind", src, "bind").mount("/p", "proc", "proc").bindMapped("/m", src, 9, "bind")
 	b.mount("/x", "bind", "", "remount", "bind", "ro").mount("/sys/fs/cgroup", "cgroup", "cgroup")
+	var st unix.Statfs_t
+	if err := unix.Statfs(src, &st); err == nil && st.Type == unix.TMPFS_MAGIC {
+		nstest.NeedTmpfsIDMap(t)
+	}
 	for _, user := range []bool{false, true} {
 		want := 1
 		if user {
@@ -294,7 +298,7 @@ func TestSourcesThatAreWrong(t *testing.T) {
 	src := shared(t)
 	write(t, src+"/file", "", 0o644)
 	lent := func(fds map[int]int) *box {
-		b := newBox(t).mount("/t", "tmpfs", "tmpfs").mount("/x", "bind", src, "bind").mount("/sys/fs/cgroup", "cgroup", "cgroup").
+		b := newBox(t).mount("/t", "tmpfs", "tmpfs").mount("/x", "bind", src, "bind").mount("/proc", "proc", "proc").
 			mount("/t", "bind", "", "remount", "bind", "ro")
 		b.req.Sources = fds
 		return b

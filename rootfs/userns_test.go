@@ -42,6 +42,19 @@ func hostTmpfs(t *testing.T, flags uintptr, data string) string {
 	return dir
 }
 
+// hostMount is a directory of /tmp that is a mount of its own.
+func hostMount(t *testing.T, flags uintptr) string {
+	t.Helper()
+	dir := shared(t)
+	for _, f := range []uintptr{unix.MS_BIND, unix.MS_BIND | unix.MS_REMOUNT | flags} {
+		if err := unix.Mount(dir, dir, "", f, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	return dir
+}
+
 // What a mount has when a user namespace gets it is locked there (mount_namespaces(7)). A bind that does not speak of a
 // locked flag keeps it; one that turns it off by name is refused, and the error says which.
 func TestLockedFlags(t *testing.T) {

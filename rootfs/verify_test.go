@@ -154,7 +154,7 @@ var tampering = nstest.Define("rootfs.tamper", func(in tamperRequest) (r tamperR
 
 // TestVerifyFindsEachDeviation breaks one promise at a time.
 func TestVerifyFindsEachDeviation(t *testing.T) {
-	src, mapped := shared(t), hostTmpfs(t, 0, "mode=755")
+	src, mapped := shared(t), hostMount(t, 0)
 	if err := os.Mkdir(src+"/sub", 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -203,6 +203,10 @@ var standing = nstest.Define("standing", func(s stand) (*plan.Facts, error) {
 		return os.WriteFile(at+cgroup+"/cgroup.procs", []byte("0"), 0)
 	}
 	mount := func() error { return unix.Mount("c", at, "cgroup2", 0, "") }
+	// The kernel mounts no file system on itself.
+	if err := unix.Unmount(at, unix.MNT_DETACH); err != nil && err != unix.EINVAL {
+		return nil, err
+	}
 	if err := mount(); err != nil {
 		return nil, err
 	}

@@ -19,5 +19,6 @@
 // As root, Main first gives the whole test binary a mount namespace that stands for the host: cut off from the
 // machine's, its own mounts shared as systemd makes them (so that a leak through propagation shows), and with an empty
 // tmpfs as /tmp. What happens meanwhile elsewhere on the machine can then neither hide nor fake a difference, and what a
-// test leaves behind goes away with the test binary.
+// test leaves behind goes away with the test binary. With ROOTFS_TEST_TMP it is a new directory below the one that this
+// names: a kernel before Linux 6.3 has no idmapped mounts of a tmpfs, and those of a disk show what else it can do.
 package nstest

@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"testing"
 
 	"golang.org/x/sys/unix"
 )
@@ -65,8 +66,19 @@ func ownTmp(cwd string) error {
 		}
 		kept[name] = fd
 	}
-	if err := unix.Mount("tmpfs", "/tmp", "tmpfs", 0, "mode=1777"); err != nil {
-		return fmt.Errorf("tmpfs on /tmp: %w", err)
+	source, flags, data := "tmpfs", uintptr(0), "mode=1777"
+	if where := os.Getenv(envTmp); where != "" {
+		dir, err := os.MkdirTemp(where, "tmp")
+		if err != nil {
+			return err
+		}
+		if err := os.Chmod(dir, 0o777|os.ModeSticky); err != nil {
+			return err
+		}
+		source, flags, data = dir, unix.MS_BIND, ""
+	}
+	if err := unix.Mount(source, "/tmp", "tmpfs", flags, data); err != nil {
+		return fmt.Errorf("%s on /tmp: %w", source, err)
 	}
 	for name, fd := range kept {
 		if err := os.Mkdir("/tmp/"+name, 0o755); err != nil {
@@ -80,4 +92,23 @@ func ownTmp(cwd string) error {
 		}
 	}
 	return nil
+}
+
+// HostCgroup2 makes the stand-in for the host one with the unified hierarchy alone, whose source is "host".
+func HostCgroup2(t testing.TB) {
+	t.Helper()
+	NeedRoot(t)
+	const at = "/sys/fs/cgroup"
+	err := unix.Mount("host", at, "cgroup2", 0, "")
+	if err == unix.EBUSY { // the kernel mounts no file system on itself
+		if err := unix.Mount("tmpfs", at, "tmpfs", 0, ""); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { unix.Unmount(at, unix.MNT_DETACH) })
+		err = unix.Mount("host", at, "cgroup2", 0, "")
+	}
+	if err != nil {
+		t.Skipf("no cgroup2 here: %v", err)
+	}
+	t.Cleanup(func() { unix.Unmount(at, unix.MNT_DETACH) })
 }

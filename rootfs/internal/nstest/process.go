@@ -23,6 +23,7 @@ const (
 	envFunc  = "ROOTFS_NSTEST_FUNC"
 	envSetup = "ROOTFS_NSTEST_SETUP"
 	envHost  = "ROOTFS_NSTEST_HOST"
+	envTmp   = "ROOTFS_TEST_TMP"
 
 	fdInput  = 3
 	fdOutput = 4

@@ -213,10 +213,21 @@ func (p *Process) lacks(e *errs.Error) string {
 			}
 		}
 	}
-	if strings.Contains(text, "may not support idmapped mounts") && KernelBefore(6, 3) {
+	path, _, _ := strings.Cut(e.Args, ",")
+	var st unix.Statfs_t
+	onTmpfs := unix.Statfs(path, &st) == nil && st.Type == unix.TMPFS_MAGIC
+	if strings.Contains(text, "may not support idmapped mounts") && KernelBefore(6, 3) && onTmpfs {
 		return "tmpfs has idmapped mounts since Linux 6.3"
 	}
 	return ""
+}
+
+// NeedTmpfsIDMap skips the test where a tmpfs cannot be idmapped.
+func NeedTmpfsIDMap(t testing.TB) {
+	t.Helper()
+	if KernelBefore(6, 3) {
+		t.Skip("tmpfs has idmapped mounts since Linux 6.3")
+	}
 }
 
 // KernelBefore tells whether the running kernel is older than a release.

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/moby/sys/mountinfo"
-	"golang.org/x/sys/unix"
 
 	"github.com/librootfs/librootfs/rootfs/internal/apply"
 	"github.com/librootfs/librootfs/rootfs/internal/config"
@@ -80,11 +79,7 @@ func container(t *testing.T, more ...string) (nstest.Config, nstest.Namespaces) 
 // CVE-2023-25809 on the real kernel: a read-only cgroup2 mount is read-only however it comes about, and where the user
 // namespace of the container does not own its cgroup namespace, so that the kernel refuses it, it is there all the same.
 func TestCgroup2OnThisKernel(t *testing.T) {
-	nstest.NeedRoot(t)
-	if err := unix.Mount("host", "/sys/fs/cgroup", "cgroup2", 0, ""); err != nil {
-		t.Skipf("no cgroup2 here: %v", err)
-	}
-	defer unix.Unmount("/sys/fs/cgroup", unix.MNT_DETACH)
+	nstest.HostCgroup2(t)
 	const own, bound, masked = "cgroup2 cgroup / ro", "cgroup2 host / ro", "tmpfs tmpfs / ro"
 	for _, c := range []struct {
 		namespaces []string
