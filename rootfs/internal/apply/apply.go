@@ -53,9 +53,11 @@ type Executor struct {
 	ids map[string]uint64
 	// lateLinks: a symlink leads to one of them.
 	lateLinks bool
-	// made are the mounts by their steps, as the mount table numbers them: where links lead, a path alone does not tell
-	// which mount covers which.
-	made map[plan.Step]int
+	// made are the mounts by their steps, as the mount table numbers them, where they are traced (trace.go).
+	made    map[plan.Step]int
+	tracing bool
+	// done are the steps before the present one, those of Prepare and those of Finalize.
+	done [2][]plan.Step
 
 	masks maskSources
 
@@ -66,7 +68,7 @@ type Executor struct {
 
 // New makes an executor for one plan.
 func New(p *plan.Plan, host Host) *Executor {
-	x := &Executor{host: host, plan: p, root: inroot.Root{FD: -1}, dir: -1, ids: map[string]uint64{}, made: map[plan.Step]int{}}
+	x := &Executor{host: host, plan: p, root: inroot.Root{FD: -1}, dir: -1, ids: map[string]uint64{}, tracing: hasUnbindable(p)}
 	for _, steps := range [][]plan.Step{p.Prepare, p.Finalize} {
 		for _, s := range steps {
 			if r, ok := s.(*plan.RemountReadonly); ok {
@@ -77,9 +79,6 @@ func New(p *plan.Plan, host Host) *Executor {
 	return x
 }
 
-// Made gives the ids in the mount table of what the steps of mounts and masks have mounted.
-func (x *Executor) Made() map[plan.Step]int { return x.made }
-
 // Prepare does the steps up to a switched root. On an error it takes away the mounts that it made where the process has
 // not yet moved into them: with a mount namespace that others share, nothing stays behind.
 func (x *Executor) Prepare() error {
@@ -87,7 +86,7 @@ func (x *Executor) Prepare() error {
 	// Modes are those of the config, not those that happen to be left by the caller's umask.
 	x.umask = unix.Umask(0)
 	defer unix.Umask(x.umask)
-	err := x.run(x.plan.Prepare)
+	err := x.run(0, x.plan.Prepare)
 	if err != nil && x.attached && !x.switched {
 		x.undo()
 	}
@@ -104,7 +103,7 @@ func (x *Executor) Finalize() error {
 	}
 	x.root.FD = fd
 	defer x.release()
-	return x.run(x.plan.Finalize)
+	return x.run(1, x.plan.Finalize)
 }
 
 func (x *Executor) release() {
@@ -118,8 +117,9 @@ func (x *Executor) release() {
 	x.below = nil
 }
 
-func (x *Executor) run(steps []plan.Step) error {
+func (x *Executor) run(half int, steps []plan.Step) error {
 	for i, s := range steps {
+		x.done[half] = steps[:i]
 		if x.host.Progress != nil {
 			x.host.Progress(Progress{i, len(steps), s})
 		}

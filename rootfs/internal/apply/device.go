@@ -28,10 +28,10 @@ func (x *Executor) device(d *plan.Device) error {
 		return x.bindDevice(d, dir, name)
 	}
 	err = linux.Mknodat(dir, name, formatOf[d.Type]|d.Mode, unix.Mkdev(d.Major, d.Minor))
-	if errors.Is(err, unix.EPERM) && d.Type != 'p' {
+	if errs.Is(err, unix.EPERM) && d.Type != 'p' {
 		return x.bindDevice(d, dir, name)
 	}
-	if err != nil && !errors.Is(err, unix.EEXIST) {
+	if err != nil && !errs.Is(err, unix.EEXIST) {
 		return err
 	}
 	made := err == nil
@@ -71,7 +71,7 @@ func adjust(d *plan.Device, dir int, name string, made bool) error {
 	// The owner first: chown(2) may clear bits of the mode.
 	if err := linux.Fchown(fd, d.UID, d.GID); err != nil {
 		var e *errs.Error
-		if errors.Is(err, unix.EINVAL) && errors.As(err, &e) {
+		if errs.Is(err, unix.EINVAL) && errors.As(err, &e) {
 			e.Detail = "its uid or gid has no id in the container's user namespace"
 		}
 		return err
@@ -165,7 +165,7 @@ func (x *Executor) mayMount(path string) error {
 // bindFile binds what host stands for over a file in dir, made where it is missing. A symlink is never followed.
 func bindFile(host int, path string, dir int, name string) error {
 	err := linux.Mknodat(dir, name, unix.S_IFREG, 0)
-	if err != nil && !errors.Is(err, unix.EEXIST) {
+	if err != nil && !errs.Is(err, unix.EEXIST) {
 		return err
 	}
 	open := func() (int, error) {
@@ -205,12 +205,12 @@ func (x *Executor) symlink(s *plan.Symlink) error {
 	}
 	name := inroot.Basename(s.Path)
 	if s.Replace {
-		if err := linux.Unlinkat(dir, name, 0); err != nil && !errors.Is(err, unix.ENOENT) {
+		if err := linux.Unlinkat(dir, name, 0); err != nil && !errs.Is(err, unix.ENOENT) {
 			return err
 		}
 	}
 	err = linux.Symlinkat(s.To, dir, name)
-	if errors.Is(err, unix.EEXIST) && !s.Replace {
+	if errs.Is(err, unix.EEXIST) && !s.Replace {
 		return nil
 	}
 	return err

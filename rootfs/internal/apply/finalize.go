@@ -64,7 +64,7 @@ const (
 func readonly(t *tree.Tree) error {
 	for i := 1; ; i++ {
 		err := t.Change(tree.Attr{Set: unix.MOUNT_ATTR_RDONLY})
-		if !errors.Is(err, unix.EBUSY) || i == busyRetries {
+		if !errs.Is(err, unix.EBUSY) || i == busyRetries {
 			return err
 		}
 		linux.Sleep(busyWait)
@@ -74,7 +74,7 @@ func readonly(t *tree.Tree) error {
 func (x *Executor) sysctl(s *plan.Sysctl) error {
 	err := procfs.Write("sys/"+s.File, s.Value)
 	var e *errs.Error
-	if errors.Is(err, unix.EACCES) && errors.As(err, &e) && e.Detail == "" {
+	if errs.Is(err, unix.EACCES) && errors.As(err, &e) && e.Detail == "" {
 		e.Detail = "the kernel lets no user namespace's root write it, though it is of a namespace of the container's own"
 	}
 	return err
@@ -82,7 +82,7 @@ func (x *Executor) sysctl(s *plan.Sysctl) error {
 
 // readonlyPath binds what a path stands for onto itself, read-only. One descriptor serves for source and target.
 func (x *Executor) readonlyPath(s *plan.ReadonlyPath) error {
-	fd, err := x.root.Open(s.Path, unix.O_PATH, inroot.Follow)
+	fd, err := x.openTracing(s.Path)
 	if absent(err) {
 		return nil
 	}
@@ -104,7 +104,7 @@ func (x *Executor) readonlyPath(s *plan.ReadonlyPath) error {
 
 // absent: there is nothing at the path that could be masked or made read-only.
 func absent(err error) bool {
-	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR)
+	return errs.Is(err, unix.ENOENT) || errs.Is(err, unix.ENOTDIR)
 }
 
 // maskSources are what covers masked paths, made at the first use.
@@ -124,7 +124,7 @@ func (m *maskSources) close() {
 // maskPath covers a file with the null device and a directory with an empty tmpfs. All directories share one tmpfs: each
 // superblock costs the kernel memory, and some configs mask thousands.
 func (x *Executor) maskPath(s *plan.MaskPath) error {
-	target, err := x.root.Open(s.Path, unix.O_PATH, inroot.Follow)
+	target, err := x.openTracing(s.Path)
 	if absent(err) {
 		return nil
 	}
@@ -160,9 +160,7 @@ func (x *Executor) cover(s *plan.MaskPath, t *tree.Tree, target int, again func(
 	if err := t.Attach(target, again); err != nil {
 		return aimed(err, t, target, s.Path)
 	}
-	if id := tableID(t.FD); id != 0 {
-		x.made[s] = id
-	}
+	x.note(s, t.FD)
 	return nil
 }
 

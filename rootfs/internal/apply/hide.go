@@ -1,7 +1,6 @@
 package apply
 
 import (
-	"errors"
 	"strconv"
 	"strings"
 
@@ -90,7 +89,7 @@ func hide(self int, m *mountinfo.Info, table map[int]*mountinfo.Info) error {
 		return err
 	}
 	err := linux.Unmount(m.Mountpoint, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EPERM) {
+	if errs.Is(err, unix.EINVAL) || errs.Is(err, unix.EPERM) {
 		// Locked by the user namespace that owns it: it cannot go, but it can be covered.
 		err = linux.Mount("tmpfs", m.Mountpoint, "tmpfs", unix.MS_RDONLY, "")
 	}

@@ -133,7 +133,7 @@ func (x *Executor) source(m *plan.Mount) (t *tree.Tree, lent bool, err error) {
 		return t, false, err
 	}
 	t, err = tree.Clone(fd, "", m.Source, m.Recursive, false)
-	if errors.Is(err, unix.EINVAL) {
+	if errs.Is(err, unix.EINVAL) {
 		// A tree that another mount namespace detached cannot be cloned, only attached: what the host lent is then used up.
 		dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 		if err != nil {
@@ -167,15 +167,6 @@ func foreign(err error, old bool) error {
 	return err
 }
 
-// tableID is the id of the mount in the mount table, or 0 where there is no way to find out.
-func tableID(fd int) int {
-	id, err := procfs.MountID(fd)
-	if err != nil {
-		return 0
-	}
-	return id
-}
-
 // finish sets what a mount of either kind has, attaches it, and remembers it where Finalize comes back to it.
 func (x *Executor) finish(m *plan.Mount, t *tree.Tree, target target) error {
 	if err := t.Change(tree.Attr{Set: m.RecAttr, Clear: m.RecClear, Recursive: true}); err != nil {
@@ -184,6 +175,9 @@ func (x *Executor) finish(m *plan.Mount, t *tree.Tree, target target) error {
 	again := func() (int, error) { return x.root.Open(m.Path, unix.O_PATH, target.links) }
 	if target.resolved == "/" {
 		again = func() (int, error) { return linux.Open(x.host.Rootfs, unix.O_PATH|unix.O_DIRECTORY) }
+	}
+	if target.links == inroot.Follow {
+		x.trace()
 	}
 	late := x.lateMounts(target.links)
 	err := aimed(t.Attach(target.fd, again), t, target.fd, m.Path)
@@ -201,9 +195,7 @@ func (x *Executor) finish(m *plan.Mount, t *tree.Tree, target target) error {
 	if err := propagate(m, t); err != nil {
 		return err
 	}
-	if id := tableID(t.FD); id != 0 {
-		x.made[m] = id
-	}
+	x.note(m, t.FD)
 	if _, later := x.ids[m.Path]; later {
 		id, _, err := procfs.Mount(t.FD)
 		if err != nil {
@@ -285,11 +277,11 @@ func (x *Executor) resolve(m *plan.Mount, isDir func() (bool, error)) (target, b
 	switch {
 	case err == nil:
 		return target{fd, links, m.Path}, false, nil
-	case errors.Is(err, unix.ENOENT):
+	case errs.Is(err, unix.ENOENT):
 		// What exists of the path is free of symlinks, and what is made now is so too.
-	case errors.Is(err, unix.ELOOP) && !m.PlainTarget:
+	case errs.Is(err, unix.ELOOP) && !m.PlainTarget:
 		links = inroot.Follow
-	case errors.Is(err, unix.ELOOP):
+	case errs.Is(err, unix.ELOOP):
 		return target{}, false, &errs.Error{Code: errs.Unsafe, Errno: unix.ELOOP, Op: "openat2", Args: m.Path,
 			Detail: m.Type + " must be mounted on an ordinary directory, without a symlink on the way"}
 	default:
@@ -299,7 +291,7 @@ func (x *Executor) resolve(m *plan.Mount, isDir func() (bool, error)) (target, b
 	if links == inroot.Follow {
 		fd, err = x.root.Open(m.Path, unix.O_PATH, links)
 	}
-	if errors.Is(err, unix.ENOENT) {
+	if errs.Is(err, unix.ENOENT) {
 		var dir bool
 		if dir, err = isDir(); err != nil {
 			return target{}, false, err

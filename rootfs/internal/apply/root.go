@@ -1,8 +1,6 @@
 package apply
 
 import (
-	"errors"
-
 	"golang.org/x/sys/unix"
 
 	"github.com/librootfs/librootfs/rootfs/internal/errs"
@@ -77,7 +75,7 @@ func privateParent(dir int) error {
 	for range unix.PathMax {
 		t := tree.At(fd, "parent of the root")
 		err := t.Change(tree.Attr{Propagation: unix.MS_PRIVATE})
-		if !errors.Is(err, unix.EINVAL) {
+		if !errs.Is(err, unix.EINVAL) {
 			linux.Close(fd)
 			return err
 		}

@@ -100,7 +100,7 @@ func (x *Executor) stdio() error {
 	defer func() { linux.Close(null) }()
 	for fd := range 3 {
 		st, err := linux.Fstat(fd)
-		if errors.Is(err, unix.EBADF) {
+		if errs.Is(err, unix.EBADF) {
 			continue
 		}
 		if err != nil {
@@ -147,7 +147,7 @@ func (x *Executor) readWriteNull() (int, error) {
 		fd, err = linux.Open(linux.ProcFD(path), unix.O_RDWR)
 	}
 	// Where the mount namespace is shared, nobody knows what lies on its /proc; and a host may have none.
-	if !x.attached || errors.Is(err, unix.ENOENT) {
+	if !x.attached || errs.Is(err, unix.ENOENT) {
 		fd, err = procfs.Reopen(path, unix.O_RDWR)
 	}
 	var e *errs.Error

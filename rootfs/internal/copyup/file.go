@@ -153,7 +153,7 @@ type xattrs struct {
 func (c *copier) xattrs(x xattrs, path string) error {
 	n, err := x.list(c.names)
 	if err != nil {
-		if errors.Is(err, unix.EOPNOTSUPP) {
+		if errs.Is(err, unix.EOPNOTSUPP) {
 			return nil
 		}
 		return errs.Sys("listxattr", path, err)
@@ -171,7 +171,7 @@ func (c *copier) xattrs(x xattrs, path string) error {
 			return errs.Sys("getxattr", path+", "+key, err)
 		}
 		err = x.set(key, c.buf[:v])
-		if err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
+		if err != nil && !errs.Is(err, unix.EOPNOTSUPP) {
 			return errs.Sys("setxattr", path+", "+key, err)
 		}
 	}

@@ -87,6 +87,20 @@ func Sys(op, args string, err error) error {
 	return e
 }
 
+// Is is errors.Is for an errno, without what that costs where it is used for the first time: an init child does all things for
+// the first time.
+func Is(err error, errno syscall.Errno) bool {
+	switch err := err.(type) {
+	case nil:
+		return false
+	case *Error:
+		return err.Errno == errno
+	case syscall.Errno:
+		return err == errno
+	}
+	return errors.Is(err, errno)
+}
+
 // At is err with the JSON pointer of the field that asked for the failing operation, unless it names one already.
 func At(pointer string, err error) error {
 	var e *Error

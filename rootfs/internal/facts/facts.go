@@ -4,7 +4,6 @@
 package facts
 
 import (
-	"errors"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -70,7 +69,7 @@ var host = places{
 func (p *places) read(n needs) (*plan.Cgroup, error) {
 	g := &plan.Cgroup{}
 	magic, err := magicOf(p.cgroup)
-	if err != nil && !errors.Is(err, unix.ENOENT) {
+	if err != nil && !errs.Is(err, unix.ENOENT) {
 		return nil, err
 	}
 	if magic == unix.CGROUP2_SUPER_MAGIC {

@@ -43,7 +43,7 @@ func (r Root) Open(path string, flags int, links Links) (int, error) {
 		switch {
 		case err == nil:
 			return fd, nil
-		case errors.Is(err, unix.EAGAIN):
+		case errs.Is(err, unix.EAGAIN):
 			continue
 		case linux.CallOpenat2.Refused(err):
 			fd, err := r.walk(path, flags, links)

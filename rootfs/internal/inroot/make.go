@@ -1,7 +1,6 @@
 package inroot
 
 import (
-	"errors"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -20,7 +19,7 @@ const (
 // root: what it names is made. made tells whether the last component is new.
 func (r Root) Dir(path string, links Links) (fd int, made bool, err error) {
 	fd, err = r.Open(orDot(path), unix.O_PATH, links)
-	if !errors.Is(err, unix.ENOENT) {
+	if !errs.Is(err, unix.ENOENT) {
 		return fd, false, err
 	}
 	return r.MakeDir(path, links)
@@ -89,7 +88,7 @@ func (m *maker) make(parts []string, last kind) (fd int, made bool, err error) {
 		return -1, false, errs.Sys("open in root", m.path, unix.ENOENT)
 	}
 	dir, err := m.root.Open(orDot(strings.Join(above, "/")), unix.O_PATH|unix.O_DIRECTORY, m.links)
-	if errors.Is(err, unix.ENOENT) {
+	if errs.Is(err, unix.ENOENT) {
 		dir, _, err = m.make(above, makeDir)
 	}
 	if err != nil {
@@ -97,7 +96,7 @@ func (m *maker) make(parts []string, last kind) (fd int, made bool, err error) {
 	}
 	defer linux.Close(dir)
 	err = last.make(dir, name)
-	if errors.Is(err, unix.EEXIST) {
+	if errs.Is(err, unix.EEXIST) {
 		return m.exists(dir, parts, last)
 	}
 	if err != nil {
@@ -124,7 +123,7 @@ func (m *maker) exists(dir int, parts []string, last kind) (fd int, made bool, e
 		next = append(above[:len(above):len(above)], next...)
 	}
 	fd, err = m.root.Open(orDot(strings.Join(next, "/")), unix.O_PATH, m.links)
-	if errors.Is(err, unix.ENOENT) {
+	if errs.Is(err, unix.ENOENT) {
 		return m.make(next, last)
 	}
 	return fd, false, err

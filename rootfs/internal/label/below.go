@@ -1,11 +1,10 @@
 package label
 
 import (
-	"errors"
-
 	"github.com/opencontainers/selinux/go-selinux"
 	"golang.org/x/sys/unix"
 
+	"github.com/librootfs/librootfs/rootfs/internal/errs"
 	"github.com/librootfs/librootfs/rootfs/internal/linux"
 )
 
@@ -14,7 +13,7 @@ import (
 // which the process that calls may be unable to make threads; and by path, which somebody who has the tree can lead elsewhere.
 func below(path, label string) error {
 	dir, err := linux.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW)
-	if errors.Is(err, unix.ENOTDIR) {
+	if errs.Is(err, unix.ENOTDIR) {
 		return nil
 	}
 	if err != nil {
@@ -30,7 +29,7 @@ func inDir(dir int, label string) error {
 		return err
 	}
 	for _, name := range names {
-		if err := entry(dir, name, label); err != nil && !errors.Is(err, unix.ENOENT) { // it may go meanwhile
+		if err := entry(dir, name, label); err != nil && !errs.Is(err, unix.ENOENT) { // it may go meanwhile
 			return err
 		}
 	}

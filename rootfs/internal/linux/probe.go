@@ -1,9 +1,9 @@
 package linux
 
 import (
-	"errors"
-
 	"golang.org/x/sys/unix"
+
+	"github.com/librootfs/librootfs/rootfs/internal/errs"
 )
 
 // Call is a kernel call that may be missing.
@@ -55,8 +55,8 @@ func (c Call) Missing() bool {
 // Refused tells whether err, the error of this call, means that the call is missing rather than that it failed. Probing
 // happens only then: the usual path never pays for it.
 func (c Call) Refused(err error) bool {
-	if errors.Is(err, unix.ENOSYS) {
+	if errs.Is(err, unix.ENOSYS) {
 		return true
 	}
-	return errors.Is(err, unix.EPERM) && c.Missing()
+	return errs.Is(err, unix.EPERM) && c.Missing()
 }

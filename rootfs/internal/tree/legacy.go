@@ -1,7 +1,6 @@
 package tree
 
 import (
-	"errors"
 	"strconv"
 	"strings"
 
@@ -67,7 +66,7 @@ func (t *Tree) attachLegacy(target int, again func() (int, error)) error {
 		return err
 	}
 	fd, err := again()
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+	if errs.Is(err, unix.ENOENT) || errs.Is(err, unix.ENOTDIR) {
 		return errs.Cannot("mount", t.name, "it covers the way that leads to it, and without one of fsopen(2), fsconfig(2), fsmount(2), "+
 			"open_tree(2) and move_mount(2), Linux 5.2, it is not found again: "+err.Error())
 	}
@@ -255,7 +254,7 @@ func (t *Tree) changeLegacy(c change) error {
 			want = c.Set
 		}
 		err = linux.Mount("", self, "", unix.MS_REMOUNT|unix.MS_BIND|msOf(want), "")
-		if c.exactly && errors.Is(err, unix.EPERM) {
+		if c.exactly && errs.Is(err, unix.EPERM) {
 			locked, lockErr := t.lockedBy(c.Set, c.Clear)
 			if lockErr != nil {
 				return lockErr

@@ -1,7 +1,6 @@
 package tree
 
 import (
-	"errors"
 	"slices"
 	"strings"
 
@@ -37,7 +36,7 @@ func New(fs FS) (*Tree, error) {
 	defer linux.Close(fsfd)
 	if err := configure(fsfd, fs); err != nil {
 		if err == errNotByFsconfig || linux.CallFsconfig.Refused(err) ||
-			errors.Is(err, unix.EINVAL) && fs.longPaths() && takesAnyKey(fs.Type) {
+			errs.Is(err, unix.EINVAL) && fs.longPaths() && takesAnyKey(fs.Type) {
 			return newLegacy(fs)
 		}
 		return nil, why(&fs, named(fs.Type, err))

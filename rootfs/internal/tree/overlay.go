@@ -1,13 +1,13 @@
 package tree
 
 import (
-	"errors"
 	"slices"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/librootfs/librootfs/rootfs/internal/errs"
 	"github.com/librootfs/librootfs/rootfs/internal/linux"
 )
 
@@ -31,7 +31,7 @@ func setOverlay(fsfd int, key, value string) error {
 			key = "datadir+"
 		}
 		if err := setPath(fsfd, key, unescape(layer)); err != nil {
-			if errors.Is(err, unix.EINVAL) && i == 0 {
+			if errs.Is(err, unix.EINVAL) && i == 0 {
 				return errNotByFsconfig
 			}
 			return err
@@ -112,7 +112,7 @@ func setPath(fsfd int, key, path string) error {
 	}
 	defer linux.Close(fd)
 	err = linux.FsconfigFD(fsfd, key, fd)
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EBADF) { // the latter before the kernel takes descriptors of O_PATH there
+	if errs.Is(err, unix.EINVAL) || errs.Is(err, unix.EBADF) { // the latter before the kernel takes descriptors of O_PATH there
 		err = linux.FsconfigString(fsfd, key, linux.ProcFD(fd))
 	}
 	return err

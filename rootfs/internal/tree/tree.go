@@ -122,7 +122,7 @@ func (t *Tree) Change(a Attr) error {
 // lockedIn says what EPERM most often means where flags are cleared: which mount of a tree it was, the kernel does not say.
 func lockedIn(err error, a Attr) error {
 	var e *errs.Error
-	if a.Clear != 0 && errors.Is(err, unix.EPERM) && errors.As(err, &e) && e.Detail == "" {
+	if a.Clear != 0 && errs.Is(err, unix.EPERM) && errors.As(err, &e) && e.Detail == "" {
 		e.Detail = "a flag that the mount had when its user namespace got it is locked there and cannot be cleared: " +
 			option.AttrNames(a.Clear)
 	}
@@ -135,7 +135,7 @@ func (t *Tree) Exactly(set, named uint64) error {
 	c := change{Attr: Attr{Set: set, Clear: named}, exactly: true}
 	clear := clearFor(set, named)
 	err := t.setattr(c, set, clear)
-	if !errors.Is(err, unix.EPERM) || t.FD < 0 {
+	if !errs.Is(err, unix.EPERM) || t.FD < 0 {
 		return err
 	}
 	locked, lockErr := t.lockedBy(set, named)

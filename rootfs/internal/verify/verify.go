@@ -103,7 +103,7 @@ type checker struct {
 func (c *checker) readMounts() error {
 	text, err := procfs.Read("self/mountinfo")
 	var e *errs.Error
-	if errors.Is(err, unix.ENOENT) && errors.As(err, &e) {
+	if errs.Is(err, unix.ENOENT) && errors.As(err, &e) {
 		e.Detail = "the container has no /proc, and this process cannot have one apart (it is in a user namespace, or the kernel is old)"
 	}
 	if err != nil {
@@ -218,4 +218,4 @@ func (c *checker) outside() {
 	}
 }
 
-func missing(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) }
+func missing(err error) bool { return errs.Is(err, unix.ENOENT) || errs.Is(err, unix.ENOTDIR) }

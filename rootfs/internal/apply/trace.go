@@ -1,0 +1,86 @@
+package apply
+
+import (
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/librootfs/librootfs/rootfs/internal/errs"
+	"github.com/librootfs/librootfs/rootfs/internal/inroot"
+	"github.com/librootfs/librootfs/rootfs/internal/linux"
+	"github.com/librootfs/librootfs/rootfs/internal/plan"
+	"github.com/librootfs/librootfs/rootfs/internal/procfs"
+)
+
+// Whoever verifies the root finds its mounts by their paths. From when a symlink has led a mount or a mask somewhere, paths do not
+// tell any more which mount covers which: from then on each is noted by its number in the mount table. In most containers that is
+// never, and a system call for each mount is saved.
+
+// Made gives the numbers of what the steps of mounts and masks have mounted, as far as they were traced.
+func (x *Executor) Made() map[plan.Step]int { return x.made }
+
+// trace begins, with what has been mounted so far. As no symlink was on the way, the paths lead there still, or to what was
+// mounted over it since.
+func (x *Executor) trace() {
+	if x.tracing {
+		return
+	}
+	x.tracing = true
+	taken := map[int]bool{}
+	for _, steps := range [][]plan.Step{x.done[1], x.done[0]} {
+		for _, s := range slices.Backward(steps) {
+			switch m := s.(type) {
+			case *plan.MaskPath:
+			case *plan.Mount:
+				if m.Remount {
+					continue
+				}
+			default:
+				continue
+			}
+			fd, err := x.root.Open(s.Target(), unix.O_PATH, inroot.Plain)
+			if err != nil {
+				continue
+			}
+			if id, err := procfs.MountID(fd); err == nil && !taken[id] {
+				taken[id] = true
+				x.note(s, fd)
+			}
+			linux.Close(fd)
+		}
+	}
+}
+
+// note remembers the mount that fd lies on as that of a step.
+func (x *Executor) note(s plan.Step, fd int) {
+	if !x.tracing {
+		return
+	}
+	id, err := procfs.MountID(fd)
+	if err != nil {
+		return
+	}
+	if x.made == nil {
+		x.made = map[plan.Step]int{}
+	}
+	x.made[s] = id
+}
+
+// openTracing opens what a path stands for, wherever symlinks lead.
+func (x *Executor) openTracing(path string) (int, error) {
+	fd, err := x.root.Open(path, unix.O_PATH, inroot.Plain)
+	if !errs.Is(err, unix.ELOOP) {
+		return fd, err
+	}
+	x.trace()
+	return x.root.Open(path, unix.O_PATH, inroot.Follow)
+}
+
+// hasUnbindable: what is mounted so is not in the copy that a read-only path makes of the directories around it, and is told from
+// that copy by its number alone.
+func hasUnbindable(p *plan.Plan) bool {
+	return slices.ContainsFunc(p.Prepare, func(s plan.Step) bool {
+		m, is := s.(*plan.Mount)
+		return is && slices.ContainsFunc(m.Propagation, func(p uint64) bool { return p&unix.MS_UNBINDABLE != 0 })
+	})
+}
