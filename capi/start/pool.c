@@ -25,7 +25,7 @@
 
 /* With one P, and without the threads that capi/overlay.sh takes away, the runtime of Go 1.26 asks for one: its first. A
  * collection may ask for another. tests/host holds the number that were handed out against this. */
-#define THREADS 3
+#define THREADS 2
 
 /* What the runtime is told its stacks are. Its own threads make do with 16 KiB; a small number keeps the reservation small
  * under RLIMIT_AS. */
@@ -108,7 +108,7 @@ static int real_reason(int err)
 
 static int refuse(struct rootfs_error *error, int err)
 {
-	const char *advice = "threads are limited here (RLIMIT_NPROC, the pids cgroup, or memory): allow 4 more";
+	const char *advice = "threads are limited here (RLIMIT_NPROC, the pids cgroup, or memory): allow 3 more";
 
 	err = real_reason(err);
 	if (err == EINVAL)

@@ -46,7 +46,7 @@ MUTANTS = [
     )),
     Mutant("proc and sysfs go only on ordinary directories",
            ("CVE-2019-19921", "CVE-2023-27561", "CVE-2023-28642", "CVE-2025-54867", "CVE-2019-19921-race"), (
-        ("apply/mount.go", "case errors.Is(err, unix.ELOOP) && !m.PlainTarget:", "case errors.Is(err, unix.ELOOP):"),
+        ("apply/mount.go", "case errs.Is(err, unix.ELOOP) && !m.PlainTarget:", "case errors.Is(err, unix.ELOOP):"),
     )),
     Mutant("only a procfs covers /proc, and only known files below it are covered", ("CVE-2015-3631", "CVE-2019-16884"), (
         ("apply/proc.go", 'case t.resolved == "/proc" && !isProc:', "case false:"),

@@ -73,7 +73,7 @@ static void collector(void)
 	fault(&request, "fault garbage");
 	for (int i = 0; i < 5; i++)
 		REFUSED(prepare(&request, &error), ROOTFS_ERR_INTERNAL, "garbage collected");
-	CHECK(count_tasks() <= 4, "%d threads: more than the pool has", count_tasks());
+	CHECK(count_tasks() <= 3, "%d threads: more than the pool has", count_tasks());
 	fault(&request, "fault collect");
 	for (int i = 0; i < 20; i++)
 		REFUSED(prepare(&request, &error), ROOTFS_ERR_INTERNAL, "collected");
