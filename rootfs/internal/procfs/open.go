@@ -56,11 +56,20 @@ func ThreadSelf() (int, error) {
 		return -1, wrap("thread-self", err)
 	}
 	defer proc.Close()
-	dir, done, err := proc.OpenThreadSelf(".")
+	// "thread-self" is a link, and a container's /proc may be mounted to follow none.
+	link, err := proc.OpenRoot("thread-self")
 	if err != nil {
 		return -1, wrap("thread-self", err)
 	}
-	defer done()
+	defer link.Close()
+	to, err := linux.Readlinkat(int(link.Fd()), "")
+	if err != nil {
+		return -1, wrap("thread-self", err)
+	}
+	dir, err := proc.OpenRoot(to)
+	if err != nil {
+		return -1, wrap(to, err)
+	}
 	defer dir.Close()
 	return linux.Openat(int(dir.Fd()), ".", unix.O_PATH|unix.O_DIRECTORY, 0)
 }
