@@ -165,7 +165,7 @@ def memory(world):
 
 
 def marked_calls(args):
-    """System calls between the marks, on the thread that makes the marks: Go's monitor thread sleeps as often as it likes."""
+    """System calls between the marks, on the thread that makes the marks."""
     with tempfile.NamedTemporaryFile(dir=OUT) as log:
         subprocess.run(["strace", "-f", "-qq", "-o", log.name, *map(str, args)], check=True, stdout=subprocess.DEVNULL,
                        env=dict(os.environ, BENCH_MARK="1"))
