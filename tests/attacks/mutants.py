@@ -22,6 +22,11 @@ MUTANTS = [
         ("inroot/inroot.go", "resolve := uint64(unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS)",
          'resolve := uint64(0)\n\tpath = "./" + path'),
     ), ("new-api",)),
+    Mutant("the fall-back resolves paths below the root",
+           ("CVE-2026-41579", "CVE-2026-47766", "CVE-2026-41579-race", "CVE-2026-87766", "CVE-2015-1335", "CVE-2025-24965",
+            "CVE-2025-24965-race", "crun-2262"), (
+        ("inroot/inroot.go", "fd, err := r.walk(path, flags, links)", 'fd, err := linux.Openat(r.FD, "./"+path, flags, 0)'),
+    ), ("fall-back",)),
     Mutant("a mount is attached to the descriptor that was resolved",
            ("CVE-2021-30465", "CVE-2026-41568", "CVE-2026-42306"), (
         ("linux/calls.go", 'return unix.MoveMount(tree, "", target, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)',
@@ -151,3 +156,6 @@ MUTANTS = [
         ("config/reader.go", "case bytes.IndexByte(s, 0) >= 0:", "case bytes.IndexByte(s, 0) > len(s):"),
     )),
 ]
+
+# What the attack needs is not there on that path, so that nothing there can be taken away for it to win.
+IMPOSSIBLE = {}
