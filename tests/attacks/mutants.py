@@ -75,6 +75,13 @@ MUTANTS = [
         ("apply/device.go", "if st.Mode&unix.S_IFMT != formatOf[kind] {\n\t\treturn false\n\t}\n\treturn kind == 'p' || ",
          "return true || "),
     ), ("new-api",)),
+    Mutant("what is adjusted is known to be the node", ("CVE-2025-31133-race",), (
+        ("apply/device.go", "if st.Mode&unix.S_IFMT != formatOf[kind] {\n\t\treturn false\n\t}\n\treturn kind == 'p' || ",
+         "return true || "),
+        ("apply/device.go", "fd, err := linux.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW, 0)\n\tif err != nil {\n\t\treturn err",
+         "fd, err := linux.Openat(dir, name, unix.O_PATH, 0)\n\tif err != nil {\n\t\treturn err"),
+        ("apply/device.go", "if !made {", "if false {"),
+    ), ("fall-back",)),
     Mutant("the type of a device is compared, not just its number", ("CVE-2025-31133",), (
         ("apply/device.go", "if st.Mode&unix.S_IFMT != formatOf[kind] {", "if false {"),
     )),
@@ -141,6 +148,13 @@ MUTANTS = [
     Mutant("a failed move_mount is an error", ("crun-2262",), (
         ("tree/tree.go", "if err := linux.MoveMount(t.FD, target); err != nil {\n\t\treturn renamed(err, t.name)",
          "if err := linux.MoveMount(t.FD, target); err != nil {\n\t\treturn nil"),
+    ), ("new-api",)),
+    Mutant("a bind has its flags before it is attached", ("moby-second-look",), (
+        ("apply/mount.go", "\tif m.ExactAttr {\n\t\tif err := t.Exactly(m.Attr, m.Clear); err != nil {\n\t\t\treturn err\n\t\t}\n\t}\n"
+         "\terr = x.finish(m, t, target)\n",
+         "\terr = x.finish(m, t, target)\n\tif err == nil && m.ExactAttr {\n\t\tfd, err := x.root.Open(m.Path, unix.O_PATH, inroot.Follow)\n"
+         "\t\tif err != nil {\n\t\t\treturn err\n\t\t}\n\t\tfound := tree.At(fd, m.Path)\n\t\tdefer found.Close()\n"
+         "\t\tif err := found.Exactly(m.Attr, m.Clear); err != nil {\n\t\t\treturn err\n\t\t}\n\t}\n"),
     ), ("new-api",)),
     Mutant("a remount keeps the other flags", ("bubblewrap-770",), (
         ("apply/finalize.go", "\t\terr := t.Change(tree.Attr{Set: unix.MOUNT_ATTR_RDONLY})", "\t\terr := t.Exactly(unix.MOUNT_ATTR_RDONLY, 0)"),
