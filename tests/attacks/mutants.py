@@ -113,7 +113,7 @@ MUTANTS = [
         ("apply/finalize.go", "return aimed(t.Attach(fd, again), t, fd, s.Path)\n}\n\n// absent",
          "fd2, err := again()\n\tif err != nil {\n\t\treturn nil\n\t}\n\tdefer linux.Close(fd2)\n"
          "\treturn aimed(t.Attach(fd2, again), t, fd2, s.Path)\n}\n\n// absent"),
-    ), ("new-api",)),
+    )),
     Mutant("a read-only path is read-only before it is attached", ("GHSA-3q8j-pf29-vwv8",), (
         ("apply/finalize.go", "if err := t.Change(tree.Attr{Set: unix.MOUNT_ATTR_RDONLY}); err != nil {", "if err != nil {"),
         ("apply/finalize.go", "return aimed(t.Attach(fd, again), t, fd, s.Path)\n}\n\n// absent",
@@ -124,6 +124,12 @@ MUTANTS = [
         ("apply/root.go", 'if err := linux.Mount("", "/", "", s.HostPropagation, ""); err != nil {', "if err != nil {"),
         ("apply/root.go", "if !x.cut {", "if false {"),
         ("apply/switchroot.go", 'if err := linux.Mount("", ".", "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {', "if err != nil {"),
+    )),
+    # Either of the two defences holds alone: what does not propagate ends with the namespace, what is undone is undone everywhere.
+    Mutant("mounts do not propagate to the host, and those of a failed Prepare are undone", ("leftover",), (
+        ("apply/root.go", 'if err := linux.Mount("", "/", "", s.HostPropagation, ""); err != nil {', "if err != nil {"),
+        ("apply/root.go", "if !x.cut {", "if false {"),
+        ("apply/apply.go", "if err != nil && x.attached && !x.switched {", "if false {"),
     )),
     Mutant("a path is inside the root by components, not by prefix", ("msMoveRoot",), (
         ("apply/hide.go", 'strings.HasPrefix(m.Mountpoint, root+"/")', "strings.HasPrefix(m.Mountpoint, root)"),
@@ -136,7 +142,7 @@ MUTANTS = [
         ("copyup/copyup.go", "in, err := linux.Openat(src, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)",
          "in, err := linux.Openat(src, name, unix.O_RDONLY|unix.O_NONBLOCK, 0)"),
         ("copyup/copyup.go", "if now.Dev != st.Dev || now.Ino != st.Ino {", "if now.Nlink == 0xffff {"),
-    ), ("new-api",)),
+    )),
     Mutant("copying up copies a link as a link", ("CVE-2025-24965",), (
         ("copyup/copyup.go", "fd, err := linux.Openat(src, name, unix.O_PATH|unix.O_NOFOLLOW, 0)",
          "fd, err := linux.Openat(src, name, unix.O_PATH, 0)"),
@@ -144,7 +150,7 @@ MUTANTS = [
          "in, err := linux.Openat(src, name, unix.O_RDONLY|unix.O_NONBLOCK, 0)"),
         ("copyup/copyup.go", "in, err := linux.Openat(src, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)",
          "in, err := linux.Openat(src, name, unix.O_RDONLY|unix.O_DIRECTORY, 0)"),
-    ), ("new-api",)),
+    )),
     Mutant("a failed move_mount is an error", ("crun-2262",), (
         ("tree/tree.go", "if err := linux.MoveMount(t.FD, target); err != nil {\n\t\treturn renamed(err, t.name)",
          "if err := linux.MoveMount(t.FD, target); err != nil {\n\t\treturn nil"),
