@@ -22,6 +22,11 @@ MUTANTS = [
         ("inroot/inroot.go", "resolve := uint64(unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS)",
          'resolve := uint64(0)\n\tpath = "./" + path'),
     ), ("new-api",)),
+    Mutant("the fall-back resolves paths below the root",
+           ("CVE-2026-41579", "CVE-2026-47766", "CVE-2026-41579-race", "CVE-2026-87766", "CVE-2015-1335", "CVE-2025-24965",
+            "CVE-2025-24965-race", "crun-2262"), (
+        ("inroot/inroot.go", "fd, err := r.walk(path, flags, links)", 'fd, err := linux.Openat(r.FD, "./"+path, flags, 0)'),
+    ), ("fall-back",)),
     Mutant("a mount is attached to the descriptor that was resolved",
            ("CVE-2021-30465", "CVE-2026-41568", "CVE-2026-42306"), (
         ("linux/calls.go", 'return unix.MoveMount(tree, "", target, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)',
@@ -70,6 +75,13 @@ MUTANTS = [
         ("apply/device.go", "if st.Mode&unix.S_IFMT != formatOf[kind] {\n\t\treturn false\n\t}\n\treturn kind == 'p' || ",
          "return true || "),
     ), ("new-api",)),
+    Mutant("what is adjusted is known to be the node", ("CVE-2025-31133-race",), (
+        ("apply/device.go", "if st.Mode&unix.S_IFMT != formatOf[kind] {\n\t\treturn false\n\t}\n\treturn kind == 'p' || ",
+         "return true || "),
+        ("apply/device.go", "fd, err := linux.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW, 0)\n\tif err != nil {\n\t\treturn err",
+         "fd, err := linux.Openat(dir, name, unix.O_PATH, 0)\n\tif err != nil {\n\t\treturn err"),
+        ("apply/device.go", "if !made {", "if false {"),
+    ), ("fall-back",)),
     Mutant("the type of a device is compared, not just its number", ("CVE-2025-31133",), (
         ("apply/device.go", "if st.Mode&unix.S_IFMT != formatOf[kind] {", "if false {"),
     )),
@@ -101,7 +113,7 @@ MUTANTS = [
         ("apply/finalize.go", "return aimed(t.Attach(fd, again), t, fd, s.Path)\n}\n\n// absent",
          "fd2, err := again()\n\tif err != nil {\n\t\treturn nil\n\t}\n\tdefer linux.Close(fd2)\n"
          "\treturn aimed(t.Attach(fd2, again), t, fd2, s.Path)\n}\n\n// absent"),
-    ), ("new-api",)),
+    )),
     Mutant("a read-only path is read-only before it is attached", ("GHSA-3q8j-pf29-vwv8",), (
         ("apply/finalize.go", "if err := t.Change(tree.Attr{Set: unix.MOUNT_ATTR_RDONLY}); err != nil {", "if err != nil {"),
         ("apply/finalize.go", "return aimed(t.Attach(fd, again), t, fd, s.Path)\n}\n\n// absent",
@@ -112,6 +124,12 @@ MUTANTS = [
         ("apply/root.go", 'if err := linux.Mount("", "/", "", s.HostPropagation, ""); err != nil {', "if err != nil {"),
         ("apply/root.go", "if !x.cut {", "if false {"),
         ("apply/switchroot.go", 'if err := linux.Mount("", ".", "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {', "if err != nil {"),
+    )),
+    # Either of the two defences holds alone: what does not propagate ends with the namespace, what is undone is undone everywhere.
+    Mutant("mounts do not propagate to the host, and those of a failed Prepare are undone", ("leftover",), (
+        ("apply/root.go", 'if err := linux.Mount("", "/", "", s.HostPropagation, ""); err != nil {', "if err != nil {"),
+        ("apply/root.go", "if !x.cut {", "if false {"),
+        ("apply/apply.go", "if err != nil && x.attached && !x.switched {", "if false {"),
     )),
     Mutant("a path is inside the root by components, not by prefix", ("msMoveRoot",), (
         ("apply/hide.go", 'strings.HasPrefix(m.Mountpoint, root+"/")', "strings.HasPrefix(m.Mountpoint, root)"),
@@ -124,7 +142,7 @@ MUTANTS = [
         ("copyup/copyup.go", "in, err := linux.Openat(src, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)",
          "in, err := linux.Openat(src, name, unix.O_RDONLY|unix.O_NONBLOCK, 0)"),
         ("copyup/copyup.go", "if now.Dev != st.Dev || now.Ino != st.Ino {", "if now.Nlink == 0xffff {"),
-    ), ("new-api",)),
+    )),
     Mutant("copying up copies a link as a link", ("CVE-2025-24965",), (
         ("copyup/copyup.go", "fd, err := linux.Openat(src, name, unix.O_PATH|unix.O_NOFOLLOW, 0)",
          "fd, err := linux.Openat(src, name, unix.O_PATH, 0)"),
@@ -132,10 +150,17 @@ MUTANTS = [
          "in, err := linux.Openat(src, name, unix.O_RDONLY|unix.O_NONBLOCK, 0)"),
         ("copyup/copyup.go", "in, err := linux.Openat(src, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)",
          "in, err := linux.Openat(src, name, unix.O_RDONLY|unix.O_DIRECTORY, 0)"),
-    ), ("new-api",)),
+    )),
     Mutant("a failed move_mount is an error", ("crun-2262",), (
         ("tree/tree.go", "if err := linux.MoveMount(t.FD, target); err != nil {\n\t\treturn renamed(err, t.name)",
          "if err := linux.MoveMount(t.FD, target); err != nil {\n\t\treturn nil"),
+    ), ("new-api",)),
+    Mutant("a bind has its flags before it is attached", ("moby-second-look",), (
+        ("apply/mount.go", "\tif m.ExactAttr {\n\t\tif err := t.Exactly(m.Attr, m.Clear); err != nil {\n\t\t\treturn err\n\t\t}\n\t}\n"
+         "\terr = x.finish(m, t, target)\n",
+         "\terr = x.finish(m, t, target)\n\tif err == nil && m.ExactAttr {\n\t\tfd, err := x.root.Open(m.Path, unix.O_PATH, inroot.Follow)\n"
+         "\t\tif err != nil {\n\t\t\treturn err\n\t\t}\n\t\tfound := tree.At(fd, m.Path)\n\t\tdefer found.Close()\n"
+         "\t\tif err := found.Exactly(m.Attr, m.Clear); err != nil {\n\t\t\treturn err\n\t\t}\n\t}\n"),
     ), ("new-api",)),
     Mutant("a remount keeps the other flags", ("bubblewrap-770",), (
         ("apply/finalize.go", "\t\terr := t.Change(tree.Attr{Set: unix.MOUNT_ATTR_RDONLY})", "\t\terr := t.Exactly(unix.MOUNT_ATTR_RDONLY, 0)"),
@@ -151,3 +176,6 @@ MUTANTS = [
         ("config/reader.go", "case bytes.IndexByte(s, 0) >= 0:", "case bytes.IndexByte(s, 0) > len(s):"),
     )),
 ]
+
+# What the attack needs is not there on that path, so that nothing there can be taken away for it to win.
+IMPOSSIBLE = {}
