@@ -80,6 +80,12 @@ func ownTmp(cwd string) error {
 	if err := unix.Mount(source, "/tmp", "tmpfs", flags, data); err != nil {
 		return fmt.Errorf("%s on /tmp: %w", source, err)
 	}
+	// A bind is in its source's peer group: what is mounted in one would be in the other too.
+	for _, flag := range []uintptr{unix.MS_PRIVATE, unix.MS_SHARED} {
+		if err := unix.Mount("", "/tmp", "", flag, ""); err != nil {
+			return fmt.Errorf("propagation of /tmp: %w", err)
+		}
+	}
 	for name, fd := range kept {
 		if err := os.Mkdir("/tmp/"+name, 0o755); err != nil {
 			return err
