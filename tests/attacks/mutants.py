@@ -21,6 +21,7 @@ MUTANTS = [
     Mutant("paths are resolved below the root", ("CVE-2015-3627", "CVE-2026-87766", "CVE-2026-41579", "CVE-2026-47766", "CVE-2026-41579-race", "CVE-2015-1335"), (
         ("inroot/inroot.go", "resolve := uint64(unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS)",
          'resolve := uint64(0)\n\tpath = "./" + path'),
+        ("inroot/inroot.go", "if links == Plain {\n\t\tresolve", "if false {\n\t\tresolve"),
     ), ("new-api",)),
     Mutant("the fall-back resolves paths below the root",
            ("CVE-2026-41579", "CVE-2026-47766", "CVE-2026-41579-race", "CVE-2026-87766", "CVE-2015-1335", "CVE-2025-24965",
@@ -123,7 +124,10 @@ MUTANTS = [
     Mutant("mounts do not propagate to the host", ("propagation", "getParentMount"), (
         ("apply/root.go", 'if err := linux.Mount("", "/", "", s.HostPropagation, ""); err != nil {', "if err != nil {"),
         ("apply/root.go", "if !x.cut {", "if false {"),
-        ("apply/switchroot.go", 'if err := linux.Mount("", ".", "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {', "if err != nil {"),
+        # Only now, when it is too late: pivot_root(2) itself refuses shared mounts.
+        ("apply/switchroot.go", 'if err := linux.PivotRoot(".", "."); err != nil {',
+         'if err := linux.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {\n\t\treturn err\n\t}\n'
+         '\tif err := linux.PivotRoot(".", "."); err != nil {'),
     )),
     # Either of the two defences holds alone: what does not propagate ends with the namespace, what is undone is undone everywhere.
     Mutant("mounts do not propagate to the host, and those of a failed Prepare are undone", ("leftover",), (
@@ -154,6 +158,10 @@ MUTANTS = [
     Mutant("a failed move_mount is an error", ("crun-2262",), (
         ("tree/tree.go", "if err := linux.MoveMount(t.FD, target); err != nil {\n\t\treturn renamed(err, t.name)",
          "if err := linux.MoveMount(t.FD, target); err != nil {\n\t\treturn nil"),
+        # The root by mount(2), without which nothing would get as far as the container's own mounts.
+        ("apply/root.go", "x.root.FD, x.attached = t.Take(), true\n\treturn nil",
+         't.Close()\n\tif err := linux.Mount(s.Source, s.Source, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {\n\t\treturn err\n\t}\n'
+         "\tx.attached = true\n\tx.root.FD, err = again()\n\treturn err"),
     ), ("new-api",)),
     Mutant("a bind has its flags before it is attached", ("moby-second-look",), (
         ("apply/mount.go", "\tif m.ExactAttr {\n\t\tif err := t.Exactly(m.Attr, m.Clear); err != nil {\n\t\t\treturn err\n\t\t}\n\t}\n"
@@ -176,6 +184,3 @@ MUTANTS = [
         ("config/reader.go", "case bytes.IndexByte(s, 0) >= 0:", "case bytes.IndexByte(s, 0) > len(s):"),
     )),
 ]
-
-# What the attack needs is not there on that path, so that nothing there can be taken away for it to win.
-IMPOSSIBLE = {}
