@@ -50,6 +50,9 @@ comma=
 		/^func exitsyscallTryGetP(/,/^}$/s/^\tif oldp != nil {$/\tif oldp == nil {\n\t\toldp = allp[0]\n\t}\n&/'
 	# Likewise the stacks on which packages are initialized.
 	patch runtime/stack.go 1 's/^var startingStackSize uint32 = fixedStack$/var startingStackSize uint32 = 16384/'
+	# Of the signals that it takes no handler for, the runtime asks for the host's handler, and gives it SA_ONSTACK: sixty calls, and a
+	# handler that another thread of the host installs meanwhile would be lost. What is needed of it capi/start/guard.c does.
+	patch runtime/signal_unix.go 1 '/^func initsig(/,/^}$/s/^\t\tif t\.flags == 0 || t\.flags&_SigDefault != 0 {$/\t\tif t.flags == 0 || t.flags\&_SigDefault != 0 || !sigInstallGoHandler(i) {/'
 	# The runtime opens a file without O_CLOEXEC (0x80000): another thread of the host may exec just then.
 	patch runtime/os_linux.go 1 's/open(&sysTHPSizePath\[0\], 0 /open(\&sysTHPSizePath[0], 0x80000 /'
 	printf '\n\t}\n}\n'

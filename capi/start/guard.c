@@ -106,33 +106,34 @@ static void give_stack(int sig)
 	}
 }
 
-/* The runtime installs its handlers synchronously when it is started, and gives every other one SA_ONSTACK. That it must not
- * do itself: one that another thread of the host installs between its look and its change would be lost. */
+/* What the runtime installs when it is started, synchronously; of the other signals it leaves its hands (capi/overlay.sh). It
+ * sends itself no SIGURG, but has a handler for it. */
+static const int started_with[] = { SIGSEGV, SIGBUS, SIGFPE, SIGPIPE, SIGURG };
+#define STARTED_WITH ((int)(sizeof started_with / sizeof started_with[0]))
+
 void guard_begin_start(void)
 {
-	for (int sig = 1; sig <= SIGNALS; sig++)
-		if (!sigaction_raw(sig, NULL, &stay.was[sig]) && is_handler(&stay.was[sig]))
-			give_stack(sig);
+	for (int i = 0; i < STARTED_WITH; i++)
+		sigaction_raw(started_with[i], NULL, &stay.was[started_with[i]]);
 }
 
-/* Only what is the runtime's own is taken back. Another thread of the host may have installed a handler meanwhile, as musl
- * and glibc do for themselves with the first pthread_cancel: without it the thread's signal would kill the process. */
+/* Only what is the runtime's own is taken back. Another thread of the host may have installed a handler meanwhile. */
 void guard_end_start(void)
 {
 	const struct action *any = NULL;
 
-	for (int sig = 1; sig <= SIGNALS; sig++) {
+	for (int i = 0; i < STARTED_WITH; i++) {
+		int sig = started_with[i], index = go_index(sig);
 		struct action now;
-		int i = go_index(sig);
 
-		if (!sigaction_raw(sig, NULL, &now) && in_engine(&now)) {
-			stay.set[sig] = now;
-			stay.touched[sig] = 1;
-			if (i >= 0) {
-				go_actions[i] = now;
-				any = &go_actions[i];
-			}
+		if (sigaction_raw(sig, NULL, &now) || !in_engine(&now))
+			continue;
+		if (index >= 0) {
+			go_actions[index] = now;
+			any = &go_actions[index];
 		}
+		stay.set[sig] = now;
+		stay.touched[sig] = 1;
 		restore(sig);
 	}
 	/* One handler serves all of them; a place is empty where the host was faster. */

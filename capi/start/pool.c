@@ -16,7 +16,6 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -41,29 +40,12 @@ struct slot {
 #define WORK 1
 #define DISMISSED 2
 
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22
-#endif
-
 static struct slot slots[THREADS];
 static _Atomic uint32_t handed_out;
 static _Atomic uint32_t open_for_business;
 
 int __real_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 int __real_pthread_attr_getstacksize(const pthread_attr_t *, size_t *);
-
-/* The last thread to be made, which the runtime wants last if at all, first maps what it will run: page by page at first
- * use, that would be a twentieth of the caller's time until the root is finalized. Where the kernel cannot (before 5.14),
- * that is how it goes. */
-static void map_code(void)
-{
-	/* From the ELF header to the end of the code, both named by the linker. */
-	extern const char __ehdr_start[] __attribute__((visibility("hidden")));
-	extern const char __etext[] __attribute__((visibility("hidden")));
-	size_t length = (size_t)(__etext - __ehdr_start) & ~(size_t)4095;
-
-	madvise((void *)__ehdr_start, length, MADV_POPULATE_READ);
-}
 
 static void *park(void *p)
 {
@@ -73,8 +55,6 @@ static void *park(void *p)
 	atomic_store(&slot->tid, (int)syscall(SYS_gettid));
 	if (slot == &slots[0]) /* pool_shares_fs may wait for it */
 		syscall(SYS_futex, &slot->tid, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
-	if (slot == &slots[THREADS - 1])
-		map_code();
 	while (atomic_load(&slot->state) == PARKED)
 		syscall(SYS_futex, &slot->state, FUTEX_WAIT_PRIVATE, PARKED, NULL, NULL, 0);
 	if (atomic_load(&slot->state) == DISMISSED)
