@@ -156,7 +156,7 @@ func (x *trap) always(r e2e.Result, err error) {
 		x.t.Errorf("ATTACK WON: the working directory is outside: %s", r.Cwd)
 	}
 	if len(r.FDs) > 0 {
-		x.t.Errorf("descriptors left open: %v", r.FDs)
+		x.t.Errorf("ATTACK WON: descriptors left open: %v", r.FDs)
 	}
 	if r.Deviate != "" {
 		x.t.Errorf("Verify found: %s", r.Deviate)
