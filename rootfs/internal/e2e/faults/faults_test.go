@@ -54,9 +54,9 @@ var initChild = nstest.Define("faults.init", func(in request) (o outcome, err er
 	if err := watchThread(socket); err != nil {
 		return o, err
 	}
-	markNow()
+	mark(begins)
 	prepared, err := setUp(plan)
-	markNow()
+	mark(ends)
 	after, listErr := nstest.Descriptors()
 	if listErr != nil {
 		return o, listErr

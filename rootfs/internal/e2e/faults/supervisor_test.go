@@ -38,8 +38,13 @@ var watched = map[uint32]string{
 // marker is a call that nothing else makes: with it the thread says that set-up begins and ends.
 const marker = unix.SYS_GETPGID
 
-// markNow makes the marking call.
-func markNow() { unix.RawSyscall(marker, 0, 0, 0) }
+// What the marking call says by its argument.
+const (
+	begins = 1
+	ends   = 2
+)
+
+func mark(what uintptr) { unix.RawSyscall(marker, what, 0, 0) }
 
 const (
 	notifyRecv = 0xc0502100 // SECCOMP_IOCTL_NOTIF_RECV
@@ -142,10 +147,11 @@ func supervise(socket int, p plot) (calls []string, err error) {
 			}
 			return calls, errno
 		}
-		answer := response{id: n.id, flags: goesOn}
+		// A signal, such as Go's own, may interrupt a call that waits here: then it comes once more.
+		answer, before := response{id: n.id, flags: goesOn}, len(calls)
 		switch {
 		case n.nr == marker && (main == 0 || n.pid == main):
-			main, inside = n.pid, !inside
+			main, inside = n.pid, n.args[0] == begins
 		case inside && n.pid == main: // a hook's calls are its own
 			if len(calls) == p.at {
 				if p.errno == 0 {
@@ -158,8 +164,14 @@ func supervise(socket int, p plot) (calls []string, err error) {
 			}
 			calls = append(calls, watched[uint32(n.nr)])
 		}
-		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), notifySend, uintptr(unsafe.Pointer(&answer))); errno != 0 &&
-			errno != unix.ENOENT && errno != unix.EINPROGRESS {
+		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), notifySend, uintptr(unsafe.Pointer(&answer)))
+		switch errno {
+		case 0, unix.EINPROGRESS:
+		case unix.ENOENT:
+			if p.errno != 0 { // else it may be gone since it was killed
+				calls = calls[:before]
+			}
+		default:
 			return calls, errno
 		}
 	}
