@@ -53,9 +53,8 @@ type Executor struct {
 	ids map[string]uint64
 	// lateLinks: a symlink leads to one of them.
 	lateLinks bool
-	// made are the mounts by their steps, as the mount table numbers them, where they are traced (trace.go).
-	made    map[plan.Step]int
-	tracing bool
+	// made are the mounts by their steps, as the mount table numbers them; nil while they are not traced (trace.go).
+	made map[plan.Step]int
 	// done are the steps before the present one, those of Prepare and those of Finalize.
 	done [2][]plan.Step
 
@@ -68,7 +67,10 @@ type Executor struct {
 
 // New makes an executor for one plan.
 func New(p *plan.Plan, host Host) *Executor {
-	x := &Executor{host: host, plan: p, root: inroot.Root{FD: -1}, dir: -1, ids: map[string]uint64{}, tracing: hasUnbindable(p)}
+	x := &Executor{host: host, plan: p, root: inroot.Root{FD: -1}, dir: -1, ids: map[string]uint64{}}
+	if hasUnbindable(p) {
+		x.made = map[plan.Step]int{}
+	}
 	for _, steps := range [][]plan.Step{p.Prepare, p.Finalize} {
 		for _, s := range steps {
 			if r, ok := s.(*plan.RemountReadonly); ok {

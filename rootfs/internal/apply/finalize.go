@@ -28,21 +28,12 @@ func (x *Executor) remountReadonly(s *plan.RemountReadonly) error {
 	defer t.Close()
 	id, root, err := procfs.Mount(fd)
 	if err != nil {
-		return untold(s.Path, err)
+		return procfs.IfNone("statx", s.Path, "without statx(2) and name_to_handle_at(2) only a procfs tells one mount from another", err)
 	}
 	if want, known := x.ids[s.Path]; root == linux.No || (known && id != want) {
 		return errs.Refuse("statx", s.Path, "is not the mount that was made there")
 	}
 	return readonly(t)
-}
-
-// untold is the error of asking /proc for a mount's id, which is asked last.
-func untold(path string, err error) error {
-	var e *errs.Error
-	if errors.As(err, &e) && e.Op == "procfs" {
-		err = procfs.None("statx", path, "without statx(2) and name_to_handle_at(2) only a procfs tells one mount from another", err)
-	}
-	return err
 }
 
 func (x *Executor) readonlyRoot() error {

@@ -1,7 +1,6 @@
 package apply
 
 import (
-	"strconv"
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
@@ -22,14 +21,9 @@ func (x *Executor) hideFull() error {
 	if err != nil {
 		return err
 	}
-	// What is hidden may be the very /proc that the mount table is read from, so it is held for the while.
-	self, err := procfs.ThreadSelf()
-	if err != nil {
-		return err
-	}
-	defer linux.Close(self)
+	// What is hidden may be the very /proc that the mount table is read from: Prepare holds the way to it (procfs.Hold).
 	for range maxHidden {
-		table, err := mountTable(self)
+		table, err := mountTable()
 		if err != nil {
 			return err
 		}
@@ -37,15 +31,15 @@ func (x *Executor) hideFull() error {
 		if m == nil {
 			return nil
 		}
-		if err := hide(self, m, table); err != nil {
+		if err := hide(m, table); err != nil {
 			return err
 		}
 	}
 	return errs.Refuse("umount2", "", "the host has more procfs and sysfs mounts than can be hidden")
 }
 
-func mountTable(self int) (map[int]*mountinfo.Info, error) {
-	text, err := procfs.ReadAt(self, "mountinfo")
+func mountTable() (map[int]*mountinfo.Info, error) {
+	text, err := procfs.Read("self/mountinfo")
 	if err != nil {
 		return nil, err
 	}
@@ -78,14 +72,14 @@ func exposed(table map[int]*mountinfo.Info, root string) *mountinfo.Info {
 	return nil
 }
 
-func hide(self int, m *mountinfo.Info, table map[int]*mountinfo.Info) error {
+func hide(m *mountinfo.Info, table map[int]*mountinfo.Info) error {
 	// What happens on a mount that is shared with the host happens there as well: the host would lose its /proc.
 	if parent := table[m.Parent]; parent != nil && strings.Contains(parent.Optional, "shared:") {
-		if err := enslave(self, parent, false); err != nil {
+		if err := enslave(parent, false); err != nil {
 			return err
 		}
 	}
-	if err := enslave(self, m, true); err != nil {
+	if err := enslave(m, true); err != nil {
 		return err
 	}
 	err := linux.Unmount(m.Mountpoint, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
@@ -97,18 +91,18 @@ func hide(self int, m *mountinfo.Info, table map[int]*mountinfo.Info) error {
 }
 
 // enslave makes a mount a slave, so that the host gets nothing of what is done on it, if its path leads to it at all.
-func enslave(self int, m *mountinfo.Info, recursive bool) error {
+func enslave(m *mountinfo.Info, recursive bool) error {
 	fd, err := linux.Open(m.Mountpoint, unix.O_PATH|unix.O_NOFOLLOW)
 	if err != nil {
 		return err
 	}
 	t := tree.At(fd, m.Mountpoint)
 	defer t.Close()
-	info, err := procfs.ReadAt(self, "fdinfo/"+strconv.Itoa(fd))
+	id, err := procfs.MountID(fd)
 	if err != nil {
 		return err
 	}
-	if !strings.Contains("\n"+string(info), "\nmnt_id:\t"+strconv.Itoa(m.ID)+"\n") {
+	if id != m.ID {
 		return errs.Refuse("umount2", m.Mountpoint, "the "+m.FSType+" there is below another mount and cannot be hidden from the container")
 	}
 	return t.Change(tree.Attr{Propagation: unix.MS_SLAVE, Recursive: recursive})

@@ -150,11 +150,9 @@ func (x *Executor) readWriteNull() (int, error) {
 	if !x.attached || errs.Is(err, unix.ENOENT) {
 		fd, err = procfs.Reopen(path, unix.O_RDWR)
 	}
+	err = procfs.IfNone("openat", "/dev/null", "a device is not safely opened without a procfs", err)
 	var e *errs.Error
 	if errors.As(err, &e) {
-		if e.Op == "procfs" {
-			return -1, procfs.None("openat", "/dev/null", "a device is not safely opened without a procfs", err)
-		}
 		e.Args = "/dev/null"
 	}
 	return fd, err

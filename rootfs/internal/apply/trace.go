@@ -22,10 +22,10 @@ func (x *Executor) Made() map[plan.Step]int { return x.made }
 // trace begins, with what has been mounted so far. As no symlink was on the way, the paths lead there still, or to what was
 // mounted over it since.
 func (x *Executor) trace() {
-	if x.tracing {
+	if x.made != nil {
 		return
 	}
-	x.tracing = true
+	x.made = map[plan.Step]int{}
 	taken := map[int]bool{}
 	for _, steps := range [][]plan.Step{x.done[1], x.done[0]} {
 		for _, s := range slices.Backward(steps) {
@@ -44,7 +44,7 @@ func (x *Executor) trace() {
 			}
 			if id, err := procfs.MountID(fd); err == nil && !taken[id] {
 				taken[id] = true
-				x.note(s, fd)
+				x.made[s] = id
 			}
 			linux.Close(fd)
 		}
@@ -53,17 +53,12 @@ func (x *Executor) trace() {
 
 // note remembers the mount that fd lies on as that of a step.
 func (x *Executor) note(s plan.Step, fd int) {
-	if !x.tracing {
-		return
-	}
-	id, err := procfs.MountID(fd)
-	if err != nil {
-		return
-	}
 	if x.made == nil {
-		x.made = map[plan.Step]int{}
+		return
 	}
-	x.made[s] = id
+	if id, err := procfs.MountID(fd); err == nil {
+		x.made[s] = id
+	}
 }
 
 // openTracing opens what a path stands for, wherever symlinks lead.
@@ -76,11 +71,10 @@ func (x *Executor) openTracing(path string) (int, error) {
 	return x.root.Open(path, unix.O_PATH, inroot.Follow)
 }
 
-// hasUnbindable: what is mounted so is not in the copy that a read-only path makes of the directories around it, and is told from
-// that copy by its number alone.
+// hasUnbindable: such a mount is told from what a read-only path puts over it by its number alone.
 func hasUnbindable(p *plan.Plan) bool {
 	return slices.ContainsFunc(p.Prepare, func(s plan.Step) bool {
 		m, is := s.(*plan.Mount)
-		return is && slices.ContainsFunc(m.Propagation, func(p uint64) bool { return p&unix.MS_UNBINDABLE != 0 })
+		return is && m.Unbindable()
 	})
 }

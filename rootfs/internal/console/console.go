@@ -51,11 +51,7 @@ func openMultiplexer(root inroot.Root) (int, error) {
 		return -1, err
 	}
 	fd, err := procfs.Reopen(path, unix.O_RDWR|unix.O_NOCTTY)
-	var e *errs.Error
-	if errors.As(err, &e) && e.Op == "procfs" {
-		err = procfs.None("open", multiplexer, "a device is not safely opened without a procfs", err)
-	}
-	return fd, err
+	return fd, procfs.IfNone("open", multiplexer, "a device is not safely opened without a procfs", err)
 }
 
 func check(fd int) error {

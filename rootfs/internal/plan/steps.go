@@ -2,6 +2,12 @@
 // root. It has no effects and reads nothing: a plan can be printed, compared and tested without a privilege.
 package plan
 
+import (
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
 // Plan is what Prepare and Finalize do, in order.
 type Plan struct {
 	Prepare  []Step
@@ -90,6 +96,11 @@ type Mount struct {
 	// Fallback is tried instead where the mount fails with one of FallbackOn (cgroup2 in a user namespace).
 	Fallback   *Mount
 	FallbackOn []string // errno names: "EPERM", "EBUSY", "ENOENT"
+}
+
+// Unbindable tells that the mount is not in the copy that a read-only path makes of the directories around it.
+func (m *Mount) Unbindable() bool {
+	return slices.ContainsFunc(m.Propagation, func(p uint64) bool { return p&unix.MS_UNBINDABLE != 0 })
 }
 
 // IDMap is the mapping of an idmapped mount.

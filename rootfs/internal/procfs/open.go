@@ -44,8 +44,8 @@ func open(file string, flags int) (int, error) {
 	return Reopen(int(handle.Fd()), flags)
 }
 
-// ThreadSelf opens the calling thread's own directory (O_PATH). The caller closes it.
-func ThreadSelf() (int, error) {
+// threadSelf opens the calling thread's own directory (O_PATH). The caller closes it.
+func threadSelf() (int, error) {
 	if root, err := private(); err == nil {
 		defer linux.Close(root)
 		dir, err := linux.Openat(root, "thread-self", unix.O_PATH|unix.O_DIRECTORY, 0)

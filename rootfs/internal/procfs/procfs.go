@@ -62,7 +62,7 @@ func fdinfo(fd int, field string) (string, error) {
 		return "", err
 	}
 	defer done()
-	text, err := ReadAt(dir, "fdinfo/"+strconv.Itoa(fd))
+	text, err := readAt(dir, "fdinfo/"+strconv.Itoa(fd))
 	if err != nil {
 		return "", err
 	}
@@ -115,7 +115,7 @@ func Read(file string) ([]byte, error) {
 			return nil, err
 		}
 		defer done()
-		return ReadAt(dir, own)
+		return readAt(dir, own)
 	}
 	fd, err := open(file, unix.O_RDONLY)
 	if err != nil {
@@ -141,6 +141,14 @@ func readAll(fd int, file string) ([]byte, error) {
 		}
 		out = append(out, buf[:n]...)
 	}
+}
+
+// IfNone makes the error of finding no procfs that of what is not safe without one. Other errors stay.
+func IfNone(op, args, what string, err error) error {
+	if e, ours := err.(*errs.Error); ours && e.Op == "procfs" {
+		return None(op, args, what, err)
+	}
+	return err
 }
 
 // None is the error of what is not safe without a procfs, after the switch to a root without a /proc, where none can be made apart.

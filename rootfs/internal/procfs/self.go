@@ -33,11 +33,11 @@ func self() (dir int, done func(), err error) {
 	if kept, ok := held.Load(unix.Gettid()); ok {
 		fd := kept.(*int)
 		if *fd < 0 {
-			*fd, err = ThreadSelf()
+			*fd, err = threadSelf()
 		}
 		return *fd, func() {}, err
 	}
-	dir, err = ThreadSelf()
+	dir, err = threadSelf()
 	return dir, func() { linux.Close(dir) }, err
 }
 
@@ -47,8 +47,8 @@ func belowSelf(dir int, file string, flags int) (int, error) {
 	return fd, wrap("thread-self/"+file, err)
 }
 
-// ReadAt reads a whole file below such a directory.
-func ReadAt(dir int, file string) ([]byte, error) {
+// readAt reads a whole file below such a directory.
+func readAt(dir int, file string) ([]byte, error) {
 	fd, err := belowSelf(dir, file, unix.O_RDONLY)
 	if err != nil {
 		return nil, err

@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
@@ -139,13 +138,8 @@ func (c *checker) hidden(s *plan.Mount, seen *mountinfo.Info, err error) *mounti
 	if err != nil {
 		first = c.index
 	}
-	if !c.under(s.Path, first) && !(c.readonlyPaths && isUnbindable(s)) {
+	if !c.under(s.Path, first) && !(c.readonlyPaths && s.Unbindable()) {
 		return nil
 	}
 	return c.mounts[id]
-}
-
-// isUnbindable: the mount is not in the copy that a read-only path makes of the directories around it.
-func isUnbindable(s *plan.Mount) bool {
-	return slices.ContainsFunc(s.Propagation, func(p uint64) bool { return p&unix.MS_UNBINDABLE != 0 })
 }
