@@ -50,6 +50,19 @@ comma=
 		/^func exitsyscallTryGetP(/,/^}$/s/^\tif oldp != nil {$/\tif oldp == nil {\n\t\toldp = allp[0]\n\t}\n&/'
 	# Likewise the stacks on which packages are initialized.
 	patch runtime/stack.go 1 's/^var startingStackSize uint32 = fixedStack$/var startingStackSize uint32 = 16384/'
+	# 2 KiB stacks are made eight at a time, and each writes to a page of its own.
+	patch runtime/malloc.go 1 's/^\t_StackCacheSize = 32 \* 1024$/\t_StackCacheSize = 8 * 1024/'
+	# Its tables are mapped a page at a time, read (a fault), and then written (another). MAP_POPULATE is 0x8000.
+	patch runtime/mem_linux.go 5 '/^func sysMapOS(/,/^}$/s/^\tp, err := mmap(.*/\tflags := int32(_MAP_ANON | _MAP_FIXED | _MAP_PRIVATE)\
+\tif n <= physPageSize {\
+\t\tflags |= 0x8000\
+\t}\
+\tp, err := mmap(v, n, _PROT_READ|_PROT_WRITE, flags, -1, 0)/'
+	# Each CPUID leaves a virtual machine, for 4 us. One tells of all that the runtime needs here; the others are about AVX2 and later,
+	# and about processors of which this one need not be told apart.
+	patch runtime/asm_amd64.s 1 '/find out information about the processor/,/JE\tnocpuinfo$/s/^\tCPUID$/\tXORL\tAX, AX/'
+	patch internal/cpu/cpu_x86.go 1 's/^\tmaxID, _, _, _ := cpuid(0, 0)$/\tmaxID := uint32(1)/
+		/^\tmaxExtendedFunctionInformation, _, _, _ = cpuid(0x80000000, 0)$/d'
 	# Of the signals that it takes no handler for, the runtime asks for the host's handler, and gives it SA_ONSTACK: sixty calls, and a
 	# handler that another thread of the host installs meanwhile would be lost. What is needed of it capi/start/guard.c does.
 	patch runtime/signal_unix.go 1 '/^func initsig(/,/^}$/s/^\t\tif t\.flags == 0 || t\.flags&_SigDefault != 0 {$/\t\tif t.flags == 0 || t.flags\&_SigDefault != 0 || !sigInstallGoHandler(i) {/'

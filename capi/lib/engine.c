@@ -41,47 +41,52 @@ static const char *find_note(const char *notes, size_t size, const char *name, u
 	return NULL;
 }
 
-/* The build id that the file at fd carries, into build; 0 where it carries none. */
-static int file_build(int fd, char build[sizeof ROOTFS_BUILD])
+/* The segments of a file that begins with these bytes, or NULL where it is no ELF file of this kind. */
+static const ElfW(Phdr) *file_segments(const struct file_start *file)
 {
-	ElfW(Ehdr) head;
-	ElfW(Phdr) segment;
-	char notes[1024];
+	const ElfW(Ehdr) *head = (const ElfW(Ehdr) *)file->bytes;
 
-	if (pread(fd, &head, sizeof head, 0) != sizeof head || memcmp(head.e_ident, ELFMAG, SELFMAG) ||
-	    head.e_phentsize != sizeof segment)
-		return 0;
-	for (int i = 0; i < head.e_phnum; i++) {
-		off_t at = (off_t)(head.e_phoff + (size_t)i * sizeof segment);
+	if (file->size < sizeof *head || memcmp(head->e_ident, ELFMAG, SELFMAG) || head->e_phentsize != sizeof(ElfW(Phdr)) ||
+	    head->e_phoff % sizeof(size_t) || head->e_phoff > file->size ||
+	    head->e_phnum > (file->size - head->e_phoff) / sizeof(ElfW(Phdr)))
+		return NULL;
+	return (const ElfW(Phdr) *)(file->bytes + head->e_phoff);
+}
+
+/* The build id that the file carries, or NULL. */
+static const char *file_build(const struct file_start *file)
+{
+	const ElfW(Phdr) *s = file_segments(file);
+
+	for (int i = 0; s && i < ((const ElfW(Ehdr) *)file->bytes)->e_phnum; i++, s++) {
 		const char *text;
 		size_t size;
 
-		if (pread(fd, &segment, sizeof segment, at) != sizeof segment)
-			return 0;
-		if (segment.p_type != PT_NOTE || segment.p_filesz > sizeof notes ||
-		    pread(fd, notes, segment.p_filesz, (off_t)segment.p_offset) != (ssize_t)segment.p_filesz)
+		if (s->p_type != PT_NOTE || s->p_offset > file->size || s->p_filesz > file->size - s->p_offset)
 			continue;
-		text = find_note(notes, segment.p_filesz, ENGINE_NOTE_NAME, ENGINE_NOTE_TYPE, &size);
-		if (text && size == sizeof ROOTFS_BUILD && !text[size - 1]) {
-			memcpy(build, text, size);
-			return 1;
-		}
+		text = find_note(file->bytes + s->p_offset, s->p_filesz, ENGINE_NOTE_NAME, ENGINE_NOTE_TYPE, &size);
+		if (text && size == sizeof ROOTFS_BUILD && !text[size - 1])
+			return text;
 	}
-	return 0;
+	return NULL;
 }
 
 /* The engine at path, opened and found to be of this build, or -1. */
-static int open_checked(const char *path, struct rootfs_error *error)
+static int open_checked(const char *path, struct file_start *file, struct rootfs_error *error)
 {
-	char build[sizeof ROOTFS_BUILD];
+	const char *build;
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
 
 	if (fd < 0) {
 		fail(error, ROOTFS_ERR_ENGINE, errno, "open", "the engine is not at %s, beside librootfs.so, and is looked for nowhere else: %s",
 		     path, strerror(errno));
 		return -1;
 	}
-	if (!file_build(fd, build))
+	n = pread(fd, file->bytes, sizeof file->bytes, 0);
+	file->size = n > 0 ? (size_t)n : 0;
+	build = file_build(file);
+	if (!build)
 		fail(error, ROOTFS_ERR_ENGINE, 0, "engine", "%s is no engine of librootfs", path);
 	else if (strcmp(build, ROOTFS_BUILD))
 		fail(error, ROOTFS_ERR_ENGINE, 0, "engine", "%s is of another build (%.12s...) than librootfs.so (%.12s...): install both "
@@ -159,6 +164,7 @@ static int has_shadow_stack(void)
 
 int engine_open(const char *path, const struct engine_entry **entry, struct rootfs_error *error)
 {
+	struct file_start file;
 	const char *other;
 	int fd, code;
 
@@ -166,13 +172,13 @@ int engine_open(const char *path, const struct engine_entry **entry, struct root
 		if (has_shadow_stack())
 			return fail(error, ROOTFS_ERR_ENGINE, 0, "engine", "this process has a shadow stack (glibc.cpu.x86_shstk), which Go "
 				    "cannot run with: start the host without");
-		fd = open_checked(path, error);
+		fd = open_checked(path, &file, error);
 		if (fd < 0)
 			return ROOTFS_ERR_ENGINE;
 		other = other_go();
 		code = other ? fail(error, ROOTFS_ERR_ENGINE, 0, "engine", "this process has a Go runtime already (%s), and a second one is not "
 				    "safe: a host written in Go imports the package github.com/librootfs/librootfs/rootfs instead", other) :
-			       loader_map(fd, path, entry, error);
+			       loader_map(fd, path, &file, entry, error);
 		close(fd);
 		if (code)
 			return code;

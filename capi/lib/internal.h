@@ -22,8 +22,16 @@ int path_beside(const char *name, char *path, size_t room, struct rootfs_error *
 /* engine.c: checks, loads and starts the engine at path. *entry is kept over a failed start, for the next try. */
 int engine_open(const char *path, const struct engine_entry **entry, struct rootfs_error *error);
 
-/* loader.c: maps the engine file at fd and finds its entry; path is for messages. 0 or ROOTFS_ERR_ENGINE. */
-int loader_map(int fd, const char *path, const struct engine_entry **entry, struct rootfs_error *error);
+/* What an engine's file begins with: its ELF header, its segments, its notes. */
+struct file_start {
+	_Alignas(8) char bytes[2048];
+	size_t size;
+};
+
+/* loader.c: maps the engine file at fd, whose start has been checked, and finds its entry; path is for messages. 0 or
+ * ROOTFS_ERR_ENGINE. */
+int loader_map(int fd, const char *path, const struct file_start *file, const struct engine_entry **entry,
+	       struct rootfs_error *error);
 
 /* process.c: does the call with the engine in this process. */
 int process_start(struct rootfs_error *error);

@@ -51,6 +51,11 @@ static const struct import {
 	{ "stderr", &stderr },
 };
 
+#ifndef DT_RELR /* elf.h of glibc before 2.36, of musl before 1.2.4 */
+#define DT_RELRSZ 35
+#define DT_RELR 36
+#endif
+
 /* The place for the engine's thread-local storage (Go keeps one pointer there) in each thread, at a fixed distance from
  * the thread pointer. */
 #define TLS_ROOM 8
@@ -200,10 +205,27 @@ static int relocate(struct image *m, const Elf64_Rela *r, size_t size)
 	return 0;
 }
 
+/* DT_RELR, of which all are RELATIVE: the address of a word, then bits for the 63 words behind it, for the next 63, and so on. */
+static void relocate_packed(struct image *m, const uint64_t *r, size_t size)
+{
+	uintptr_t base = (uintptr_t)m->base, *next = NULL;
+
+	for (size_t n = size / sizeof *r; n; n--, r++) {
+		if (!(*r & 1)) {
+			next = (uintptr_t *)(base + *r);
+			*next++ += base;
+			continue;
+		}
+		for (uint64_t bits = *r >> 1; bits; bits &= bits - 1)
+			next[__builtin_ctzll(bits)] += base;
+		next += 63;
+	}
+}
+
 static int relocate_all(struct image *m)
 {
 	const Elf64_Dyn *dynamic = NULL;
-	size_t tag[DT_NUM] = { 0 };
+	size_t tag[DT_RELR + 1] = { 0 };
 
 	for (int i = 0; i < m->segment_count; i++) {
 		const Elf64_Phdr *s = &m->segments[i];
@@ -216,7 +238,7 @@ static int relocate_all(struct image *m)
 		}
 	}
 	for (; dynamic && dynamic->d_tag != DT_NULL; dynamic++)
-		if (dynamic->d_tag > 0 && dynamic->d_tag < DT_NUM)
+		if (dynamic->d_tag > 0 && dynamic->d_tag <= DT_RELR)
 			tag[dynamic->d_tag] = dynamic->d_un.d_val;
 	if (!tag[DT_SYMTAB] || !tag[DT_STRTAB] || tag[DT_INIT] || tag[DT_INIT_ARRAY] || tag[DT_REL]) {
 		m->problem = "a constructor or a missing table";
@@ -224,6 +246,7 @@ static int relocate_all(struct image *m)
 	}
 	m->symbols = (const Elf64_Sym *)(m->base + tag[DT_SYMTAB]);
 	m->names = m->base + tag[DT_STRTAB];
+	relocate_packed(m, (const uint64_t *)(m->base + tag[DT_RELR]), tag[DT_RELRSZ]);
 	if (relocate(m, (const Elf64_Rela *)(m->base + tag[DT_RELA]), tag[DT_RELASZ]) ||
 	    relocate(m, (const Elf64_Rela *)(m->base + tag[DT_JMPREL]), tag[DT_PLTRELSZ]))
 		return -1;
@@ -242,18 +265,15 @@ static int protect_relocated(struct image *m, size_t page)
 	return 0;
 }
 
-int loader_map(int fd, const char *path, const struct engine_entry **entry, struct rootfs_error *error)
+int loader_map(int fd, const char *path, const struct file_start *file, const struct engine_entry **entry,
+	       struct rootfs_error *error)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	Elf64_Phdr segments[16];
-	Elf64_Ehdr head;
-	struct image m = { .fd = fd, .segments = segments };
+	const Elf64_Ehdr *head = (const Elf64_Ehdr *)file->bytes;
+	struct image m = { .fd = fd, .segments = (const Elf64_Phdr *)(file->bytes + head->e_phoff), .segment_count = head->e_phnum };
 
-	if (pread(fd, &head, sizeof head, 0) != sizeof head || head.e_machine != MACHINE || head.e_phnum > 16 ||
-	    head.e_phentsize != sizeof segments[0] ||
-	    pread(fd, segments, sizeof segments[0] * head.e_phnum, (off_t)head.e_phoff) != (ssize_t)(sizeof segments[0] * head.e_phnum))
+	if (head->e_machine != MACHINE)
 		return fail(error, ROOTFS_ERR_ENGINE, 0, "engine", "%s is not for this machine", path);
-	m.segment_count = head.e_phnum;
 	if (map_segments(&m, page) || relocate_all(&m) || protect_relocated(&m, page)) {
 		int err = errno;
 
@@ -263,6 +283,6 @@ int loader_map(int fd, const char *path, const struct engine_entry **entry, stru
 			return fail(error, ROOTFS_ERR_ENGINE, 0, "engine", "%s cannot be used with this librootfs.so: %s", path, m.problem);
 		return fail(error, ROOTFS_ERR_ENGINE, err, "mmap", "cannot map %s: %s", path, strerror(err));
 	}
-	*entry = (const struct engine_entry *)(m.base + head.e_entry);
+	*entry = (const struct engine_entry *)(m.base + head->e_entry);
 	return 0;
 }

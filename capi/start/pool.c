@@ -144,6 +144,7 @@ int pool_make(struct rootfs_error *error)
 /* The runtime's pthread_create. It always asks for a detached thread and never looks at the handle. */
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)
 {
+	struct slot *slot;
 	uint32_t n;
 
 	if (!atomic_load(&open_for_business))
@@ -151,10 +152,11 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
 	n = atomic_fetch_add(&handed_out, 1);
 	if (n >= THREADS)
 		return __real_pthread_create(thread, attr, fn, arg);
-	slots[n].fn = fn;
-	slots[n].arg = arg;
+	slot = &slots[THREADS - 1 - n]; /* the youngest first: it has most often not gone to sleep yet */
+	slot->fn = fn;
+	slot->arg = arg;
 	memset(thread, 0, sizeof *thread);
-	wake(&slots[n], WORK);
+	wake(slot, WORK);
 	return 0;
 }
 
