@@ -58,6 +58,9 @@ comma=
 \t\tflags |= 0x8000\
 \t}\
 \tp, err := mmap(v, n, _PROT_READ|_PROT_WRITE, flags, -1, 0)/'
+	# No preemption by signal: SIGURG stays the host's. No profile of the heap. Asked for in GODEBUG, package internal/godebug would
+	# read that too, and make a table of it.
+	patch runtime/runtime1.go 2 's/^\tdebug.invalidptr = 1$/&\n\tdebug.asyncpreemptoff = 1\n\tMemProfileRate = 0/'
 	# Each CPUID leaves a virtual machine, for 4 us. One tells of all that the runtime needs here; the others are about AVX2 and later,
 	# and about processors of which this one need not be told apart.
 	patch runtime/asm_amd64.s 1 '/find out information about the processor/,/JE\tnocpuinfo$/s/^\tCPUID$/\tXORL\tAX, AX/'

@@ -63,14 +63,14 @@ static int check_memory(size_t size, int protection, const char *limit, struct r
  * The host's environment is not in it: GODEBUG, GOGC and the like in the environment of some container runtime must not
  * steer this library. What is in it instead fits a process that lives some milliseconds. One P: everything runs on the
  * caller's thread, and the number of threads is the same on any machine. No collection before 64 MiB, which only a huge
- * document reaches. No preemption by signal: SIGURG stays the host's. */
+ * document reaches. */
 static struct {
 	char *argv[2];
-	char *envp[5];
+	char *envp[4];
 	unsigned long auxv[7][2];
 } arguments = {
 	{ "librootfs", NULL },
-	{ "GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=64MiB", "GODEBUG=asyncpreemptoff=1,memprofilerate=0", NULL },
+	{ "GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=64MiB", NULL },
 	{ { AT_NULL, 0 } },
 };
 _Static_assert(sizeof(unsigned long) == sizeof(char *), "the vector is one row of words");

@@ -7,10 +7,14 @@ import (
 	"github.com/librootfs/librootfs/rootfs/internal/procfs"
 )
 
-// procFiles are the files below /proc that may be covered, as lxcfs and its like do.
-var procFiles = map[string]bool{
-	"cpuinfo": true, "diskstats": true, "meminfo": true, "stat": true, "swaps": true, "uptime": true, "loadavg": true,
-	"slabinfo": true, "sys/kernel/ns_last_pid": true, "sys/crypto/fips_enabled": true,
+// coverable tells whether a file below /proc may be covered, as lxcfs and its like do.
+func coverable(name string) bool {
+	switch name {
+	case "cpuinfo", "diskstats", "meminfo", "stat", "swaps", "uptime", "loadavg", "slabinfo",
+		"sys/kernel/ns_last_pid", "sys/crypto/fips_enabled":
+		return true
+	}
+	return false
 }
 
 // mayCover refuses mounts that would put something else in the place of /proc or of what is written below it
@@ -19,7 +23,7 @@ func (x *Executor) mayCover(t target, isProc bool) error {
 	switch {
 	case t.resolved == "/proc" && !isProc:
 		return errs.Refuse("mount", "/proc", "only a procfs may be mounted there")
-	case strings.HasPrefix(t.resolved, "/proc/") && !procFiles[t.resolved[len("/proc/"):]]:
+	case strings.HasPrefix(t.resolved, "/proc/") && !coverable(t.resolved[len("/proc/"):]):
 		return errs.Refuse("mount", t.resolved, "nothing may be mounted there, below /proc")
 	}
 	return nil
