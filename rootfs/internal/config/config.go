@@ -2,6 +2,8 @@
 // file system, and nothing else of them. Parse makes it; nothing changes it afterwards.
 package config
 
+import "github.com/librootfs/librootfs/rootfs/internal/option"
+
 // Config is a checked configuration. Paths inside the container are absolute and clean. Paths of the host (Root.Path, bind
 // sources, bundle) are absolute; one with ".." in it is left as it is, for there the kernel's answer is not the lexical one.
 // No string has a NUL byte, and no path is longer than MaxPath.
@@ -37,14 +39,13 @@ type Process struct {
 	Terminal bool
 }
 
-// Mount is one entry of mounts, its options still as written (and known to be good): package option gives them their
-// meaning. Mappings without an idmap or ridmap option mean idmap; idmap without mappings means those of the container's
-// user namespace.
+// Mount is one entry of mounts. Mappings without an idmap or ridmap option mean idmap; idmap without mappings means those of
+// the container's user namespace.
 type Mount struct {
 	Destination string
 	Type        string // "bind" for every bind, whatever was written; "" only for a remount
 	Source      string // host path made absolute by the bundle for binds, else as written
-	Options     []string
+	Options     option.Set
 	UIDMappings []IDMap
 	GIDMappings []IDMap
 }

@@ -16,7 +16,8 @@ func (p *parser) mounts() error {
 
 func (p *parser) mount(m *Mount, index int) error {
 	r := p.r
-	err := r.object(func(name []byte) error {
+	var options []string
+	err := r.object(func(name []byte) (err error) {
 		switch string(name) {
 		case "destination":
 			return r.str(&m.Destination)
@@ -25,7 +26,8 @@ func (p *parser) mount(m *Mount, index int) error {
 		case "source":
 			return r.str(&m.Source)
 		case "options":
-			return r.strs(&m.Options)
+			options, err = r.scratch()
+			return err
 		case "uidMappings":
 			return p.idMaps(&m.UIDMappings)
 		case "gidMappings":
@@ -36,11 +38,11 @@ func (p *parser) mount(m *Mount, index int) error {
 	if err != nil {
 		return err
 	}
-	set, err := option.Parse(m.Options)
-	if err != nil {
+	if m.Options, err = option.Parse(options); err != nil {
 		e := err.(*option.Error)
 		return r.bad(at("/options/", e.Index, ""), e.Reason)
 	}
+	set := &m.Options
 	if set.Bind {
 		m.Type = "bind"
 	}
@@ -71,7 +73,7 @@ func (p *parser) mount(m *Mount, index int) error {
 			return r.bad("/source", problem)
 		}
 	}
-	if suffix, problem := fits(m, &set); problem != "" {
+	if suffix, problem := fits(m); problem != "" {
 		return r.bad(suffix, problem)
 	}
 	if (set.IDMap || set.RecursiveIDMap) && len(m.UIDMappings) == 0 {
@@ -81,7 +83,8 @@ func (p *parser) mount(m *Mount, index int) error {
 }
 
 // fits says which option does not go with the mount's type, and why.
-func fits(m *Mount, set *option.Set) (suffix, problem string) {
+func fits(m *Mount) (suffix, problem string) {
+	set := &m.Options
 	switch bind := m.Type == "bind"; {
 	case bind && len(set.Data) > 0:
 		return "/options", quoted(set.Data[0]) + " is no option of a bind mount, which takes no data"

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/librootfs/librootfs/rootfs/internal/option"
 )
 
 func parseFile(t *testing.T, file, options string) *Config {
@@ -29,6 +31,14 @@ func equal[T any](t *testing.T, what string, got, want T) {
 	}
 }
 
+func options(list ...string) option.Set {
+	set, err := option.Parse(list)
+	if err != nil {
+		panic(err)
+	}
+	return set
+}
+
 // TestRuncSpec reads what `runc spec` writes, member by member.
 func TestRuncSpec(t *testing.T) {
 	got := parseFile(t, "runc-spec.json", `{"bundle": "/run/bundle"}`)
@@ -39,15 +49,15 @@ func TestRuncSpec(t *testing.T) {
 		Mounts: []Mount{
 			{Destination: "/proc", Type: "proc", Source: "proc"},
 			{Destination: "/dev", Type: "tmpfs", Source: "tmpfs",
-				Options: []string{"nosuid", "strictatime", "mode=755", "size=65536k"}},
+				Options: options("nosuid", "strictatime", "mode=755", "size=65536k")},
 			{Destination: "/dev/pts", Type: "devpts", Source: "devpts",
-				Options: []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
+				Options: options("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5")},
 			{Destination: "/dev/shm", Type: "tmpfs", Source: "shm",
-				Options: []string{"nosuid", "noexec", "nodev", "mode=1777", "size=65536k"}},
-			{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}},
-			{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", "ro"}},
+				Options: options("nosuid", "noexec", "nodev", "mode=1777", "size=65536k")},
+			{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: options("nosuid", "noexec", "nodev")},
+			{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: options("nosuid", "noexec", "nodev", "ro")},
 			{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup",
-				Options: []string{"nosuid", "noexec", "nodev", "relatime", "ro"}},
+				Options: options("nosuid", "noexec", "nodev", "relatime", "ro")},
 		},
 		Namespaces: []Namespace{{Type: "pid"}, {Type: "network"}, {Type: "ipc"}, {Type: "uts"}, {Type: "mount"}},
 		MaskedPaths: []string{"/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
@@ -62,7 +72,7 @@ func TestRuncSpecRootless(t *testing.T) {
 	equal(t, "uid maps", c.UIDMappings, []IDMap{{0, 0, 1}})
 	equal(t, "gid maps", c.GIDMappings, []IDMap{{0, 0, 1}})
 	equal(t, "/sys, a bind of type none", c.Mounts[5], Mount{Destination: "/sys", Type: "bind", Source: "/sys",
-		Options: []string{"rbind", "nosuid", "noexec", "nodev", "ro"}})
+		Options: options("rbind", "nosuid", "noexec", "nodev", "ro")})
 	if !c.Options.Rootless || !c.Has("user") || c.Has("network") {
 		t.Errorf("got %+v", c)
 	}
@@ -84,9 +94,9 @@ func TestPodman(t *testing.T) {
 		t.Fatalf("%d mounts", len(c.Mounts))
 	}
 	equal(t, "volume", c.Mounts[3], Mount{Destination: "/vol", Type: "bind", Source: "/srv/web/vol",
-		Options: []string{"ro", "rprivate", "rbind"}})
+		Options: options("ro", "rprivate", "rbind")})
 	equal(t, "hosts", c.Mounts[10], Mount{Destination: "/etc/hosts", Type: "bind", Source: run + "/userdata/hosts",
-		Options: []string{"bind", "rprivate", "ro", "nosuid", "noexec", "nodev"}})
+		Options: options("bind", "rprivate", "ro", "nosuid", "noexec", "nodev")})
 	// podman writes the file type into fileMode.
 	equal(t, "devices", c.Devices, []Device{{Path: "/dev/fuse", Type: 'c', Major: 1, Minor: 3, Mode: 0o666}})
 	equal(t, "sysctls", c.Sysctls, []Sysctl{{"kernel.msgmax", "65536", "kernel/msgmax"},
@@ -169,25 +179,25 @@ func TestMounts(t *testing.T) {
 		{`"destination": "/../..//a", "type": "tmpfs"`, Mount{Destination: "/a", Type: "tmpfs"}},
 		{`"destination": "/a", "type": "bind", "source": "s"`, Mount{Destination: "/a", Type: "bind", Source: "/b/s"}},
 		{`"destination": "/a", "source": "./s/", "options": ["rbind"]`,
-			Mount{Destination: "/a", Type: "bind", Source: "/b/s", Options: []string{"rbind"}}},
+			Mount{Destination: "/a", Type: "bind", Source: "/b/s", Options: options("rbind")}},
 		{`"destination": "/a", "type": "ext4", "source": "/s", "options": ["bind", "ro"]`,
-			Mount{Destination: "/a", Type: "bind", Source: "/s", Options: []string{"bind", "ro"}}},
+			Mount{Destination: "/a", Type: "bind", Source: "/s", Options: options("bind", "ro")}},
 		// The host's own links decide what comes before a "..".
 		{`"destination": "/a", "type": "none", "source": "l/../s", "options": ["bind"]`,
-			Mount{Destination: "/a", Type: "bind", Source: "/b/l/../s", Options: []string{"bind"}}},
+			Mount{Destination: "/a", Type: "bind", Source: "/b/l/../s", Options: options("bind")}},
 		{`"destination": "/a", "type": "bind", "source": "/s..t/./..u/"`, Mount{Destination: "/a", Type: "bind", Source: "/s..t/..u"}},
-		{`"destination": "/a", "options": ["remount", "ro"]`, Mount{Destination: "/a", Options: []string{"remount", "ro"}}},
+		{`"destination": "/a", "options": ["remount", "ro"]`, Mount{Destination: "/a", Options: options("remount", "ro")}},
 		{`"destination": "/a", "options": ["bind", "remount", "ro"]`,
-			Mount{Destination: "/a", Type: "bind", Options: []string{"bind", "remount", "ro"}}},
+			Mount{Destination: "/a", Type: "bind", Options: options("bind", "remount", "ro")}},
 		{`"destination": "/a", "type": "overlay", "source": "overlay", "options": ["lowerdir=/x\\,y:/z,upperdir=/u"]`,
-			Mount{Destination: "/a", Type: "overlay", Source: "overlay", Options: []string{`lowerdir=/x\,y:/z,upperdir=/u`}}},
+			Mount{Destination: "/a", Type: "overlay", Source: "overlay", Options: options(`lowerdir=/x\,y:/z,upperdir=/u`)}},
 		{`"destination": "/a", "type": "bind", "source": "/s", "options": null, "uidMappings": null, "x": 1`,
 			Mount{Destination: "/a", Type: "bind", Source: "/s"}},
 		{`"destination": "/a", "type": "bind", "source": "/s", "options": ["ridmap"],
 			"uidMappings": [{"containerID": 0, "hostID": 10, "size": 5}], "gidMappings": [{"containerID": 0, "hostID": 10, "size": 5}]`,
-			Mount{Destination: "/a", Type: "bind", Source: "/s", Options: []string{"ridmap"}, UIDMappings: maps, GIDMappings: maps}},
+			Mount{Destination: "/a", Type: "bind", Source: "/s", Options: options("ridmap"), UIDMappings: maps, GIDMappings: maps}},
 		{`"destination": "/a", "type": "bind", "source": "/s", "options": ["idmap"]`,
-			Mount{Destination: "/a", Type: "bind", Source: "/s", Options: []string{"idmap"}}},
+			Mount{Destination: "/a", Type: "bind", Source: "/s", Options: options("idmap")}},
 		{`"destination": "/\u00e4\ud83d\ude00\"", "type": "tmpfs"`, Mount{Destination: "/ä😀\"", Type: "tmpfs"}},
 	} {
 		c := accepted(t, `{"mounts": [{`+tt.mount+`}], "root": {"path": "r"},

@@ -18,7 +18,7 @@ type reader struct {
 	dec    *jsontext.Decoder
 	text   []byte
 	prefix string   // of every pointer: "" or "options#"
-	list   []string // of strs, used again
+	list   []string // of scratch, used again
 }
 
 func newReader(text []byte, prefix string) *reader {
@@ -159,6 +159,15 @@ func badText(s []byte) string {
 
 // strs reads a list of strings.
 func (r *reader) strs(dst *[]string) error {
+	list, err := r.scratch()
+	if *dst = nil; len(list) > 0 {
+		*dst = slices.Clone(list)
+	}
+	return err
+}
+
+// scratch reads a list of strings that is not kept: the next list takes its place.
+func (r *reader) scratch() ([]string, error) {
 	r.list = r.list[:0]
 	err := r.array(MaxEntries, func() error {
 		var s string
@@ -166,10 +175,7 @@ func (r *reader) strs(dst *[]string) error {
 		r.list = append(r.list, s)
 		return err
 	})
-	if *dst = nil; len(r.list) > 0 {
-		*dst = slices.Clone(r.list)
-	}
-	return err
+	return r.list, err
 }
 
 // pairs reads an object of strings. check says what is wrong with a name.

@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"errors"
 	"strconv"
 	"strings"
 
@@ -9,20 +8,16 @@ import (
 
 	"github.com/librootfs/librootfs/rootfs/internal/config"
 	"github.com/librootfs/librootfs/rootfs/internal/errs"
-	"github.com/librootfs/librootfs/rootfs/internal/option"
 )
 
 // Build makes the plan for a checked configuration on a host of which f tells what matters. It reads and changes nothing
 // else. An error is an *errs.Error with the pointer of the field that cannot be done.
 func Build(c *config.Config, f *Facts) (*Plan, error) {
-	b := &builder{c: c, f: f, late: newLate()}
+	b := &builder{c: c, f: f, ownDev: true, late: newLate()}
 	if b.f == nil {
 		b.f = &Facts{}
 	}
 	if err := b.needsMountNS(); err != nil {
-		return nil, err
-	}
-	if err := b.readOptions(); err != nil {
 		return nil, err
 	}
 	if err := b.prepare(); err != nil {
@@ -36,19 +31,16 @@ func Build(c *config.Config, f *Facts) (*Plan, error) {
 type builder struct {
 	c      *config.Config
 	f      *Facts
-	mounts []mount
 	ownDev bool // /dev is the container's own, to be filled
 	late   late
 	plan   Plan
 }
 
-// mount is an entry of mounts with the meaning of its options.
+// mount is an entry of mounts and where it stands.
 type mount struct {
 	*config.Mount
 	index   int
 	pointer string
-	bind    bool
-	opt     option.Set
 }
 
 // needsMountNS refuses what would be mounted in the host's own namespace: the host would keep it after the container.
@@ -73,34 +65,6 @@ func (b *builder) needsMountNS() error {
 	return nil
 }
 
-// readOptions gives each mount's options their meaning and finds out whose /dev is.
-func (b *builder) readOptions() error {
-	b.ownDev = true
-	b.mounts = make([]mount, len(b.c.Mounts))
-	for i := range b.c.Mounts {
-		m := &b.mounts[i]
-		m.Mount, m.index, m.pointer = &b.c.Mounts[i], i, "/mounts/"+strconv.Itoa(i)
-		var err error
-		if m.opt, err = option.Parse(m.Options); err != nil {
-			return optionError(m.pointer+"/options", err)
-		}
-		m.bind = m.opt.Bind || m.Type == "bind"
-		if m.bind && m.Destination == "/dev" {
-			b.ownDev = false
-		}
-	}
-	return nil
-}
-
-// optionError says which of the options cannot be taken.
-func optionError(pointer string, err error) error {
-	var o *option.Error
-	if errors.As(err, &o) {
-		pointer += "/" + strconv.Itoa(o.Index)
-	}
-	return errs.Bad(pointer, err.Error())
-}
-
 func (b *builder) do(s ...Step) { b.plan.Prepare = append(b.plan.Prepare, s...) }
 
 func (b *builder) prepare() error {
@@ -112,10 +76,9 @@ func (b *builder) prepare() error {
 		HasMountNS:      own,
 	})
 	commands := b.commands()
-	for i := range b.mounts {
-		m := &b.mounts[i]
+	for i := range b.c.Mounts {
 		b.do(commands[i].before...)
-		if err := b.mount(m); err != nil {
+		if err := b.mount(&mount{&b.c.Mounts[i], i, "/mounts/" + strconv.Itoa(i)}); err != nil {
 			return err
 		}
 		b.do(commands[i].after...)

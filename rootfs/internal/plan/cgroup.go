@@ -86,7 +86,7 @@ func (b *builder) cgroupMask(m *mount) *Mount {
 
 // cgroup1 shows the v1 hierarchies side by side in a tmpfs, as the host has them.
 func (b *builder) cgroup1(m *mount) error {
-	readonly := (m.opt.Attr | m.opt.RecAttr) & unix.MOUNT_ATTR_RDONLY
+	readonly := (m.Options.Attr | m.Options.RecAttr) & unix.MOUNT_ATTR_RDONLY
 	b.do(&Mount{
 		Base:        Base{m.pointer, m.Destination},
 		Index:       m.index,
@@ -95,8 +95,8 @@ func (b *builder) cgroup1(m *mount) error {
 		ExactAttr:   true,
 		Attr:        quiet,
 		Data:        []string{"mode=755"},
-		Propagation: m.opt.Propagation,
-		PlainTarget: m.opt.TargetNoFollow,
+		Propagation: m.Options.Propagation,
+		PlainTarget: m.Options.TargetNoFollow,
 		Label:       b.c.MountLabel,
 	})
 	for i := range b.f.Cgroup.V1 {
@@ -135,7 +135,7 @@ func (b *builder) hierarchy(m *mount, h *Hierarchy, readonly uint64) (*Mount, er
 		return nil, errs.At(m.pointer, errs.Cannot("mount", "cgroup "+h.Name,
 			"this process's cgroup cannot be reached below "+h.Mountpoint+"; a cgroup namespace would do without"))
 	}
-	s.Type, s.Recursive, s.ExactAttr = "bind", true, m.opt.Touched
+	s.Type, s.Recursive, s.ExactAttr = "bind", true, m.Options.Touched
 	s.Source = strings.TrimSuffix(below(h.Mountpoint, h.Own), "/")
 	return s, nil
 }

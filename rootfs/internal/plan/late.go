@@ -8,14 +8,14 @@ import (
 
 // staysWritable tells whether the mount has to be writable until finalize, whatever its options say: mount points are
 // made in a tmpfs, devices in /dev.
-func staysWritable(m *mount) bool { return !m.bind && m.Type == "tmpfs" || m.Destination == "/dev" }
+func staysWritable(m *mount) bool { return m.Type == "tmpfs" || m.Destination == "/dev" }
 
 // attrNow is what the mount gets while it is made.
 func attrNow(m *mount) uint64 {
 	if staysWritable(m) {
-		return m.opt.Attr &^ unix.MOUNT_ATTR_RDONLY
+		return m.Options.Attr &^ unix.MOUNT_ATTR_RDONLY
 	}
-	return m.opt.Attr
+	return m.Options.Attr
 }
 
 // late are the mounts that become read-only once nothing needs them writable any more, in their order. Finalize finds

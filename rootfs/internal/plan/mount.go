@@ -12,15 +12,16 @@ import (
 // mount adds the steps of one entry of mounts. Which options go with which type, package config has checked.
 func (b *builder) mount(m *mount) error {
 	switch {
-	case !m.opt.Remount:
+	case !m.Options.Remount:
 		b.do(b.late.covered(m.Destination)...)
-	case m.opt.Attr&unix.MOUNT_ATTR_RDONLY == 0:
+	case m.Options.Attr&unix.MOUNT_ATTR_RDONLY == 0:
 		b.late.remounted(m.Destination)
 	}
 	switch {
-	case m.bind:
+	case m.Type == "bind":
+		b.ownDev = b.ownDev && m.Destination != "/dev"
 		b.do(b.bindMount(m))
-	case m.opt.Remount:
+	case m.Options.Remount:
 		b.do(b.filesystem(m))
 	case m.Type == "cgroup2", m.Type == "cgroup" && b.f.Cgroup.Unified:
 		b.do(b.cgroup2(m))
@@ -35,7 +36,7 @@ func (b *builder) mount(m *mount) error {
 // base is the step that any kind of mount begins with. With the old mount(2) an attribute that nobody names is off,
 // whatever the mount is of; only a bind that names none keeps its source's.
 func (b *builder) base(m *mount) *Mount {
-	o := &m.opt
+	o := &m.Options
 	return &Mount{
 		Base:        Base{m.pointer, m.Destination},
 		Index:       m.index,
@@ -56,14 +57,14 @@ func (b *builder) base(m *mount) *Mount {
 // filesystem is a mount of a file system of its own.
 func (b *builder) filesystem(m *mount) *Mount {
 	s := b.base(m)
-	s.Data = m.opt.Data
-	s.Super = superblock(m.opt.Super, s.Attr)
+	s.Data = m.Options.Data
+	s.Super = superblock(m.Options.Super, s.Attr)
 	s.Label = b.c.MountLabel
-	if ownContext(m.opt.Data) {
+	if ownContext(m.Options.Data) {
 		s.Label = ""
 	}
-	readonly := m.opt.Attr&unix.MOUNT_ATTR_RDONLY != 0
-	if staysWritable(m) && m.opt.RecAttr&unix.MOUNT_ATTR_RDONLY != 0 {
+	readonly := m.Options.Attr&unix.MOUNT_ATTR_RDONLY != 0
+	if staysWritable(m) && m.Options.RecAttr&unix.MOUNT_ATTR_RDONLY != 0 {
 		// There is nothing below a new file system that could tell "rro" from "ro".
 		s.RecAttr &^= unix.MOUNT_ATTR_RDONLY
 		readonly = true
@@ -78,8 +79,8 @@ func (b *builder) filesystem(m *mount) *Mount {
 	case "mqueue":
 		s.Label, s.FileLabel = "", b.c.MountLabel
 	case "tmpfs":
-		s.CopyUp = m.opt.CopyUp
-		s.TargetMode = !m.opt.Remount && !hasKey(m.opt.Data, "mode")
+		s.CopyUp = m.Options.CopyUp
+		s.TargetMode = !m.Options.Remount && !hasKey(m.Options.Data, "mode")
 	}
 	return s
 }
@@ -105,14 +106,13 @@ func hasKey(data []string, key string) bool {
 // bindMount is a bind mount.
 func (b *builder) bindMount(m *mount) *Mount {
 	s := b.base(m)
-	s.Type = "bind"
-	s.Recursive = m.opt.Recursive
-	s.ExactAttr = m.opt.Touched
+	s.Recursive = m.Options.Recursive
+	s.ExactAttr = m.Options.Touched
 	s.IDMap = idmap(m)
-	if m.opt.Relabel != 0 {
-		s.Relabel, s.Label = m.opt.Relabel, b.c.MountLabel
+	if m.Options.Relabel != 0 {
+		s.Relabel, s.Label = m.Options.Relabel, b.c.MountLabel
 	}
-	if staysWritable(m) && m.opt.Attr&unix.MOUNT_ATTR_RDONLY != 0 {
+	if staysWritable(m) && m.Options.Attr&unix.MOUNT_ATTR_RDONLY != 0 {
 		b.late.add(m)
 	}
 	return s
@@ -121,11 +121,11 @@ func (b *builder) bindMount(m *mount) *Mount {
 // idmap is the mapping of a bind: its own, or the container's user namespace's. Mappings without an option mean idmap,
 // as the runtime specification has it.
 func idmap(m *mount) *IDMap {
-	if !m.opt.IDMap && !m.opt.RecursiveIDMap && len(m.UIDMappings) == 0 {
+	if !m.Options.IDMap && !m.Options.RecursiveIDMap && len(m.UIDMappings) == 0 {
 		return nil
 	}
 	return &IDMap{
-		Recursive:   m.opt.RecursiveIDMap,
+		Recursive:   m.Options.RecursiveIDMap,
 		OfContainer: len(m.UIDMappings) == 0,
 		UID:         ranges(m.UIDMappings),
 		GID:         ranges(m.GIDMappings),
