@@ -1,12 +1,21 @@
 package config
 
 import (
+	"slices"
+
 	"github.com/librootfs/librootfs/rootfs/internal/option"
 )
 
+// leastMount is about how few bytes a mount takes in a document: {"destination":"/a","type":"bind","source":"/b"}.
+const leastMount = 48
+
 func (p *parser) mounts() error {
-	list := make([]Mount, 0, 8)
+	list := make([]Mount, 0, 16)
 	err := p.r.array(MaxEntries, func() error {
+		if len(list) == cap(list) {
+			// Room for all that may follow: of fresh memory only what is used costs anything, and copies of a long list use it.
+			list = slices.Grow(list, min(1+p.r.left()/leastMount, MaxEntries))
+		}
 		list = append(list, Mount{})
 		return p.mount(&list[len(list)-1], len(list)-1)
 	})

@@ -291,6 +291,9 @@ func (r *reader) parse(at jsontext.Pointer, detail string) error {
 	return &errs.Error{Code: errs.Invalid, Op: "parse", Pointer: r.prefix + string(at), Detail: detail}
 }
 
+// left is how many bytes are still to be read.
+func (r *reader) left() int { return len(r.text) - int(r.dec.InputOffset()) }
+
 func (r *reader) position(offset int64) string {
 	line := 1 + bytes.Count(r.text[:min(int(offset), len(r.text))], []byte{'\n'})
 	return " (byte " + strconv.FormatInt(offset, 10) + ", line " + strconv.Itoa(line) + ")"

@@ -67,8 +67,12 @@ func (b *builder) needsMountNS() error {
 
 func (b *builder) do(s ...Step) { b.plan.Prepare = append(b.plan.Prepare, s...) }
 
+// usualSteps are those beside the mounts: devices, links, the switch of the root.
+const usualSteps = 32
+
 func (b *builder) prepare() error {
 	own := b.c.OwnMounts()
+	b.plan.Prepare = make([]Step, 0, len(b.c.Mounts)+usualSteps)
 	b.do(&OpenRoot{
 		Base:            Base{"/root/path", "/"},
 		Source:          b.c.Root.Path,
