@@ -155,8 +155,7 @@ func (x *Executor) source(m *plan.Mount) (t *tree.Tree, lent bool, err error) {
 
 // foreign says what EINVAL most often means for a descriptor that the host lent. old: mount(2) has to do it.
 func foreign(err error, old bool) error {
-	var e *errs.Error
-	if errors.As(err, &e) && e.Errno == unix.EINVAL && (old || e.Detail == "") {
+	if e, ok := errors.AsType[*errs.Error](err); ok && e.Errno == unix.EINVAL && (old || e.Detail == "") {
 		if old {
 			e.Code, e.Detail = errs.Unsupported, "a source descriptor of another mount namespace needs open_tree(2) and move_mount(2), Linux 5.2"
 			return err
@@ -317,8 +316,8 @@ func (x *Executor) resolve(m *plan.Mount, isDir func() (bool, error)) (target, b
 
 // aimed makes an error of attaching say from where to where, and why if that can be told.
 func aimed(err error, t *tree.Tree, target int, to string) error {
-	var e *errs.Error
-	if !errors.As(err, &e) {
+	e, ok := errors.AsType[*errs.Error](err)
+	if !ok {
 		return err
 	}
 	e.Args = t.Name() + " -> " + to

@@ -82,8 +82,7 @@ func Clone(dirfd int, path, name string, recursive, noFollow bool) (*Tree, error
 
 // unbindable says what EINVAL means for a source that cannot be bound.
 func unbindable(err error, recursive bool) error {
-	var e *errs.Error
-	if errors.As(err, &e) && e.Errno == unix.EINVAL {
+	if e, ok := errors.AsType[*errs.Error](err); ok && e.Errno == unix.EINVAL {
 		e.Detail = "the source is unbindable, or lies in another mount namespace"
 		if !recursive {
 			e.Detail += ", or has mounts below it that its user namespace locked (rbind takes them along)"
@@ -121,8 +120,7 @@ func (t *Tree) Change(a Attr) error {
 
 // lockedIn says what EPERM most often means where flags are cleared: which mount of a tree it was, the kernel does not say.
 func lockedIn(err error, a Attr) error {
-	var e *errs.Error
-	if a.Clear != 0 && errs.Is(err, unix.EPERM) && errors.As(err, &e) && e.Detail == "" {
+	if e, ok := errors.AsType[*errs.Error](err); ok && e.Errno == unix.EPERM && a.Clear != 0 && e.Detail == "" {
 		e.Detail = "a flag that the mount had when its user namespace got it is locked there and cannot be cleared: " +
 			option.AttrNames(a.Clear)
 	}
@@ -207,8 +205,7 @@ func (t *Tree) IDMap(userns int, recursive bool) error {
 		return errs.Cannot("mount_setattr", t.name, "an idmapped mount needs open_tree(2), move_mount(2) and mount_setattr(2), Linux 5.12")
 	}
 	err := linux.MountSetattr(t.FD, recursive, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(userns)})
-	var e *errs.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*errs.Error](err); ok {
 		e.Args = t.name + ", idmap"
 		switch {
 		case linux.CallMountSetattr.Refused(err):
@@ -259,8 +256,7 @@ func (t *Tree) Close() {
 
 // explain adds to the error of an attribute change what it was about.
 func (t *Tree) explain(err error, set, clear uint64) error {
-	var e *errs.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*errs.Error](err); ok {
 		args := []string{t.name}
 		if set != 0 {
 			args = append(args, "set "+option.AttrNames(set))
@@ -275,8 +271,7 @@ func (t *Tree) explain(err error, set, clear uint64) error {
 
 // renamed makes the error speak of the path that the config has.
 func renamed(err error, name string) error {
-	var e *errs.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*errs.Error](err); ok {
 		e.Args = name
 	}
 	return err
