@@ -133,7 +133,7 @@ int container_open(struct container *c, struct rootfs_error *err)
 	if (text == NULL)
 		return fail(err, ROOTFS_ERR_STATE, 0, "open", "container \"%s\" is being created, or its creator died",
 			    c->id);
-	struct node root = {json_parse("state.json", text, len, err), NULL, NULL, 0};
+	struct node root = {json_parse("state.json", text, len, NULL, err), NULL, NULL, 0};
 	free(text);
 	int64_t pid = 0;
 	uint64_t start_time = 0;

@@ -90,7 +90,7 @@ int command_update(const struct options *o, int argc, char **argv)
 		     c.cgroup == NULL ? "has no cgroup of its own" : "is stopped");
 		return report(&err);
 	}
-	c.config.resources = (struct node){json_parse("resources", text, len, &err), NULL, NULL, 0};
+	c.config.resources = (struct node){json_parse("resources", text, len, NULL, &err), NULL, NULL, 0};
 	c.config.has_resources = c.config.resources.value != NULL;
 	if (!c.config.has_resources || cgroup_limit(&c, &err) < 0 || cgroup_limit_pids(&c, &err) < 0)
 		return report(&err);

@@ -177,7 +177,7 @@ static int load_process(struct exec *e, char **args, struct rootfs_error *err)
 		char *text = read_file(AT_FDCWD, e->process_file, &len, err);
 		/* The strings of the process point into the document, which so stays until the end. */
 		static struct node root;
-		root.value = text != NULL ? json_parse(e->process_file, text, len, err) : NULL;
+		root.value = text != NULL ? json_parse(e->process_file, text, len, NULL, err) : NULL;
 		if (root.value == NULL)
 			return -1;
 		return process_parse(&root, &e->process, err);

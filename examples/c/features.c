@@ -87,7 +87,7 @@ int command_features(const struct options *o, int argc, char **argv)
 		log_error(&err);
 		return 1;
 	}
-	struct json_object *all = json_parse("features of the library", text, strlen(text), &err), *lin = NULL;
+	struct json_object *all = json_parse("features of the library", text, strlen(text), NULL, &err), *lin = NULL;
 	rootfs_free(text);
 	if (all == NULL) {
 		log_error(&err);

@@ -52,17 +52,59 @@ char *read_file(int dir, const char *path, size_t *len, struct rootfs_error *err
 	return text;
 }
 
-struct json_object *json_parse(const char *what, const char *text, size_t len, struct rootfs_error *err)
+bool json_find_array(const char *text, size_t len, const char *key, struct span *out)
 {
+	size_t depth = 0, key_len = strlen(key);
+	bool named = false, found = false;
+	for (size_t i = 0; i < len; i++) {
+		size_t from = i + 1;
+		switch (text[i]) {
+		case '"':
+			for (i = from; i < len && text[i] != '"';)
+				i += text[i] == '\\' ? 2 : 1;
+			named = depth == 1 && i < len && i - from == key_len && memcmp(text + from, key, key_len) == 0;
+			break;
+		case ',':
+			named = false;
+			break;
+		case '[':
+		case '{':
+			if (depth++ == 1 && named && text[i] == '[') {
+				out->start = i;
+				found = true;
+			}
+			break;
+		case ']':
+		case '}':
+			out->end = i + 1;
+			if (depth == 0 || (--depth == 1 && found))
+				return found;
+		}
+	}
+	return false;
+}
+
+struct json_object *json_parse(const char *what, const char *text, size_t len, const struct span *without,
+			       struct rootfs_error *err)
+{
+	struct span gap = without ? *without : (struct span){len, len};
+	const struct span pieces[] = {{0, gap.start}, {0, 0}, {gap.end, len}};
 	struct json_tokener *tokener = json_tokener_new_ex(64);
 	if (tokener == NULL || len > DOCUMENT_MAX) {
 		fail(err, ROOTFS_ERR_INVALID, tokener ? 0 : ENOMEM, "parse", "%s: too large", what);
 		return NULL;
 	}
 	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
-	struct json_object *value = json_tokener_parse_ex(tokener, text, (int)len);
-	enum json_tokener_error code = json_tokener_get_error(tokener);
-	size_t end = json_tokener_get_parse_end(tokener);
+	struct json_object *value = NULL;
+	enum json_tokener_error code = json_tokener_continue;
+	size_t end = 0;
+	for (int i = 0; i < (without ? 3 : 1) && code == json_tokener_continue; i++) {
+		const struct span *p = &pieces[i];
+		value = i == 1 ? json_tokener_parse_ex(tokener, "[]", 2) :
+				 json_tokener_parse_ex(tokener, text + p->start, (int)(p->end - p->start));
+		code = json_tokener_get_error(tokener);
+		end = p->start + json_tokener_get_parse_end(tokener);
+	}
 	json_tokener_free(tokener);
 	if (code == json_tokener_success)
 		while (end < len && strchr(" \t\r\n", text[end]) != NULL && text[end] != '\0')

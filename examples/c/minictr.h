@@ -50,7 +50,15 @@ struct node {
 };
 
 char *read_file(int dir, const char *path, size_t *len, struct rootfs_error *err);
-struct json_object *json_parse(const char *what, const char *text, size_t len, struct rootfs_error *err);
+/* From the byte at start to the one before end. */
+struct span {
+	size_t start, end;
+};
+/* Finds the array that is the value of a member of a document. What is not JSON may mislead it. */
+bool json_find_array(const char *text, size_t len, const char *key, struct span *out);
+/* `without`: an array that json_find_array found, to be read as if it were empty; or NULL. */
+struct json_object *json_parse(const char *what, const char *text, size_t len, const struct span *without,
+			       struct rootfs_error *err);
 /* The getters return 1 (there), 0 (absent or null), -1 (of another type). What they give lives as long as the document. */
 int node_get(const struct node *at, const char *key, enum json_type type, struct node *out, struct rootfs_error *err);
 int node_item(const struct node *at, size_t index, enum json_type type, struct node *out, struct rootfs_error *err);

@@ -79,7 +79,7 @@ int command_spec(const struct options *o, int argc, char **argv)
 			return 1;
 	}
 	char *text = default_config(rootless), *path = format_text("%s/config.json", bundle);
-	struct json_object *json = json_parse("built-in config", text, strlen(text), &err);
+	struct json_object *json = json_parse("built-in config", text, strlen(text), NULL, &err);
 	int fd = json != NULL ? open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666) : -1;
 	if (json != NULL && fd < 0)
 		fail_errno(&err, "open", "%s", path);

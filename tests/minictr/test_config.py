@@ -73,6 +73,26 @@ class Documents(ContainerCase):
         self.config["mounts"][-1] = {"type": "tmpfs"}
         self.assertIn("destination", self.refused(f"/mounts/{len(self.config['mounts']) - 1}"))
 
+    def test_mounts_that_only_the_library_reads(self):
+        """minictr passes over them without reading: what is there must not change what it reads before and after."""
+        names = ["]}", "[{", 'a"]', "b\\\\", "\t", "mounts"]
+        for name in names:
+            (self.rootfs / name).mkdir()
+        self.config["annotations"] = {"mounts": "[", "x": "mounts"}
+        self.config["process"]["env"].append("A=\\")
+        self.config["mounts"] += [{"destination": "/" + name, "type": "tmpfs", "source": "mounts"} for name in names]
+        whole = json.dumps(self.config)
+        self.assertEqual(self.run_ctr("grep -c ^mounts /proc/mounts").strip(), str(len(names)))
+        self.config["mounts"] = [m for m in self.config["mounts"] if "\\" not in json.dumps(m)]
+        self.assertEqual(self.run_ctr("grep -c ^mounts /proc/mounts").strip(), str(len(names) - 3))
+        begin = whole.index('"mounts": [')
+        for at in range(begin, begin + 400, 7):
+            with self.subTest(at=at, cut=whole[at - 10:at]):
+                self.raw(whole[:at], "not JSON")
+        for bad in ("[,]", "[{]", "[}", '[{"destination":}]', "[1 2]", "[{}}", '["]', "[tru]", "[\x01]"):
+            with self.subTest(mounts=bad):
+                self.raw(json.dumps({**self.config, "mounts": []}).replace('"mounts": []', '"mounts": ' + bad), "config")
+
     def test_wrong_types(self):
         """Each member that minictr reads, with a value of a type that it cannot have."""
         cases = {
