@@ -91,7 +91,7 @@ class Documents(ContainerCase):
                 self.raw(whole[:at], "not JSON")
         for bad in ("[,]", "[{]", "[}", '[{"destination":}]', "[1 2]", "[{}}", '["]', "[tru]", "[\x01]"):
             with self.subTest(mounts=bad):
-                self.raw(json.dumps({**self.config, "mounts": []}).replace('"mounts": []', '"mounts": ' + bad), "config")
+                self.raw(json.dumps({**self.config, "mounts": []}).replace('"mounts": []', '"mounts": ' + bad), "minictr: /")
 
     def test_wrong_types(self):
         """Each member that minictr reads, with a value of a type that it cannot have."""
