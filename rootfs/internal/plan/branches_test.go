@@ -3,6 +3,7 @@ package plan_test
 import (
 	"errors"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -261,6 +262,14 @@ func TestFinalize(t *testing.T) {
 		Ptr:  "/linux/sysctl/net~1ipv4~1conf~1eth0.5~1forwarding",
 		Path: "/proc/sys/net/ipv4/conf/eth0.5/forwarding"}, File: "net/ipv4/conf/eth0.5/forwarding", Value: "0"})
 	equal(t, "umask", of[*plan.Umask](p.Finalize)[0].Mask, uint32(0o022))
+
+	for _, n := range []int{10, 100} {
+		conf.MaskedPaths = nil
+		for i := range 3 * n {
+			conf.MaskedPaths = append(conf.MaskedPaths, "/m"+strconv.Itoa(i%n))
+		}
+		equal(t, "masks of a list that names each thrice", len(of[*plan.MaskPath](build(t, conf, nil).Finalize)), n)
+	}
 }
 
 func TestErrors(t *testing.T) {

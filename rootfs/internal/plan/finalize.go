@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -40,13 +41,21 @@ func (b *builder) finalize() {
 	}
 }
 
-// once calls f for the first of each path.
+// once calls f for the first of each path. A set costs a process that makes its first one more than a look through a short
+// list, and a list can be long.
 func once(paths []string, f func(i int, path string)) {
-	seen := make(map[string]bool, len(paths))
+	const short = 32
+	var seen map[string]bool
+	if len(paths) > short {
+		seen = make(map[string]bool, len(paths))
+	}
 	for i, p := range paths {
-		if !seen[p] {
-			seen[p] = true
-			f(i, p)
+		if seen[p] || seen == nil && slices.Contains(paths[:i], p) {
+			continue
 		}
+		if seen != nil {
+			seen[p] = true
+		}
+		f(i, p)
 	}
 }
