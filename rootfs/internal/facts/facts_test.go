@@ -234,13 +234,13 @@ var standing = nstest.Define("standing", func(s stand) (*plan.Facts, error) {
 			return nil, err
 		}
 	}
-	if s.Share {
-		return Read(wants("cgroup"))
-	}
 	if s.Table {
 		if err := nstest.DenyHere(nstest.Deny(unix.ENOSYS, "statmount")); err != nil {
 			return nil, err
 		}
+	}
+	if s.Share {
+		return Read(wants("cgroup"))
 	}
 	return Read(wants("cgroup", "cgroup"))
 })
@@ -321,9 +321,11 @@ func TestWhole(t *testing.T) {
 		{"a namespace, and a mount of its own", stand{Move: a, NS: true, Mount: true, Share: true}, false},
 		{"a namespace for the container", stand{Move: a}, false},
 	} {
-		f, err := standing.Run(t, nstest.Spec{Namespaces: nstest.Mount}, c.at)
-		if err != nil || f.Cgroup.Whole != c.want {
-			t.Errorf("%s: %+v, %v; want %v", c.name, f, err, c.want)
+		for _, c.at.Table = range []bool{false, true} {
+			f, err := standing.Run(t, nstest.Spec{Namespaces: nstest.Mount}, c.at)
+			if err != nil || f.Cgroup.Whole != c.want {
+				t.Errorf("%s (without statmount: %v): %+v, %v; want %v", c.name, c.at.Table, f, err, c.want)
+			}
 		}
 	}
 }

@@ -130,10 +130,18 @@ func (p *places) inInitialNS() bool {
 const rootInode = 1
 
 // whole tells whether the mount of the unified hierarchy at mountpoint shows what a new one by this process would: all of
-// the hierarchy, to which the initial cgroup namespace is the key.
+// the hierarchy, which a cgroup namespace that begins there has, as the initial one does.
 func (p *places) whole(mountpoint string) bool {
 	var st unix.Stat_t
-	return p.inInitialNS() && unix.Stat(mountpoint, &st) == nil && st.Ino == rootInode
+	if unix.Stat(mountpoint, &st) != nil || st.Ino != rootInode {
+		return false
+	}
+	// The kernel shows the root of the mount as a path of the caller's cgroup namespace. To look the namespace itself up would take
+	// it longer than all of this: it makes four directories of /proc for that.
+	if root, err := statmountRoot(mountpoint); err == nil {
+		return root == "/"
+	}
+	return p.inInitialNS()
 }
 
 // below is a cgroup of this process as a path below a mount of its hierarchy, or "" where that is not to be found out.
