@@ -69,8 +69,9 @@ comma=
 	# Of the signals that it takes no handler for, the runtime asks for the host's handler, and gives it SA_ONSTACK: sixty calls, and a
 	# handler that another thread of the host installs meanwhile would be lost. What is needed of it capi/start/guard.c does.
 	patch runtime/signal_unix.go 1 '/^func initsig(/,/^}$/s/^\t\tif t\.flags == 0 || t\.flags&_SigDefault != 0 {$/\t\tif t.flags == 0 || t.flags\&_SigDefault != 0 || !sigInstallGoHandler(i) {/'
-	# The runtime opens a file without O_CLOEXEC (0x80000): another thread of the host may exec just then.
-	patch runtime/os_linux.go 1 's/open(&sysTHPSizePath\[0\], 0 /open(\&sysTHPSizePath[0], 0x80000 /'
+	# For the size of huge pages, of which a few megabytes need none, it opens a file of /sys, and without O_CLOEXEC: another thread of
+	# the host may exec just then.
+	patch runtime/os_linux.go 1 's/^\tphysHugePageSize = getHugePageSize()$/\tphysHugePageSize = 0/'
 	printf '\n\t}\n}\n'
 } > "$out/overlay.json.new"
 mv "$out/overlay.json.new" "$out/overlay.json"
