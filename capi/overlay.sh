@@ -40,7 +40,7 @@ comma=
 		# The first goroutine is bound to its thread while it initializes packages, so that another thread is needed for those that
 		# the collector starts meanwhile.
 		/^func main() {$/,/^}$/s/^\t*\(un\)\{0,1\}lockOSThread()$//
-		# A clean thread for threads to be cloned from: those of the pool (capi/start/pool.c) are.
+		# A clean thread for threads to be cloned from: those of capi/start/threads.c are.
 		/^func main() {$/,/^}$/s/^\t*startTemplateThread()$//
 		/^func newm(/,/^}$/s/ \&\& GOOS != "plan9" {$/ \&\& false {/
 		# The stack that a call of the library begins with: it would be copied three times over to become as large as it must, and

@@ -12,8 +12,10 @@
 int start_fail(struct rootfs_error *error, int code, int errnum, const char *operation, const char *format, ...)
 	__attribute__((format(printf, 5, 6)));
 
-/* pool.c: makes all the threads that the runtime will want, parked. 0, or ROOTFS_ERR_THREADS and none is left. */
-int pool_make(struct rootfs_error *error);
+/* threads.c: sees to it that so many threads are there for the runtime, parked until it wants them. 0, or ROOTFS_ERR_THREADS. */
+#define AT_THE_START 1
+#define FOR_A_CALL   2
+int threads_make(int count, struct rootfs_error *error);
 
 /* guard.c: what belongs to the host around a stay in Go. */
 void guard_begin_start(void);        /* before the runtime installs its signal handlers, */
@@ -28,7 +30,7 @@ void guard_pause(void);
 /* Before and after a program that a step runs: it gets the host's mask, and may take its time. */
 void guard_hook(int runs);
 
-/* pool.c: whether this thread and the runtime's still share root and working directory. */
-int pool_shares_fs(void);
+/* threads.c: whether this thread and the runtime's still share root and working directory. */
+int threads_share_fs(void);
 
 #endif

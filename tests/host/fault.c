@@ -73,7 +73,7 @@ static void collector(void)
 	fault(&request, "fault garbage");
 	for (int i = 0; i < 5; i++)
 		REFUSED(prepare(&request, &error), ROOTFS_ERR_INTERNAL, "garbage collected");
-	CHECK(count_tasks() <= 3, "%d threads: more than the pool has", count_tasks());
+	CHECK(count_tasks() <= 3, "%d threads: more than was made at the start", count_tasks());
 	fault(&request, "fault collect");
 	for (int i = 0; i < 20; i++)
 		REFUSED(prepare(&request, &error), ROOTFS_ERR_INTERNAL, "collected");
@@ -99,7 +99,7 @@ const struct test_case fault_cases[] = {
 	{ "fault: a bad address in the engine", bad_address },
 	{ "fault: a panic in the engine", explicit_panic },
 	{ "fault: a division by zero in the engine", division },
-	{ "fault: the collector works, with the threads of the pool, and goroutines do", collector },
+	{ "fault: the collector works, with the threads made for it, and goroutines do", collector },
 	{ "fault: in the helper", in_helper },
 	{ NULL, NULL },
 };

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Threads for the Go runtime, made before it starts.
+ * Threads for the Go runtime, made before it wants them.
  *
  * The runtime calls abort() where it cannot make a thread: under RLIMIT_NPROC, in a full pids cgroup, behind a seccomp
  * filter, or after unshare(CLONE_NEWPID), when clone(CLONE_THREAD) is EINVAL. A library must not kill its host, so the
- * engine is linked with --wrap=pthread_create: all the threads that the runtime needs are made first, parked; where one
- * cannot be, all are dismissed and the call is refused; and when the runtime asks for a thread, a parked one is handed
- * out, which cannot fail. */
+ * engine is linked with --wrap=pthread_create: threads are made first, parked; where one cannot be, the call is refused;
+ * and when the runtime asks for one, it is handed out, which cannot fail.
+ *
+ * It asks for one when it starts. There is one P, what would start threads beside it is taken out (capi/overlay.sh), no code of
+ * the engine starts a goroutine, and no call comes in while packages are initialized (start.c); but when the collector
+ * starts, in a rare moment of the scheduler's, it can want another. That one is made while the runtime comes up, so that
+ * nobody waits for it. tests/host counts the threads over many collections. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/futex.h>
@@ -22,51 +26,42 @@
 
 #include "start.h"
 
-/* With one P, and without the threads that capi/overlay.sh takes away, the runtime of Go 1.26 asks for one: its first. A
- * collection may ask for another. tests/host holds the number that were handed out against this. */
-#define THREADS 2
-
 /* What the runtime is told its stacks are. Its own threads make do with 16 KiB; a small number keeps the reservation small
  * under RLIMIT_AS. */
 #define STACK (256 * 1024)
 
-struct slot {
-	_Atomic uint32_t state; /* a futex: PARKED until there is work or dismissal */
-	_Atomic int tid;
+#define THREADS FOR_A_CALL
+static struct thread {
+	_Atomic uint32_t has_work; /* a futex */
+	_Atomic int tid;           /* a futex, too: 0 until the thread runs */
 	void *(*fn)(void *);
 	void *arg;
-};
-#define PARKED 0
-#define WORK 1
-#define DISMISSED 2
-
-static struct slot slots[THREADS];
+} threads[THREADS];
+static int made;
 static _Atomic uint32_t handed_out;
-static _Atomic uint32_t open_for_business;
 
 int __real_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 int __real_pthread_attr_getstacksize(const pthread_attr_t *, size_t *);
 
-static void *park(void *p)
+static void await(void *futex)
 {
-	struct slot *slot = p;
-	void *(*fn)(void *);
-
-	atomic_store(&slot->tid, (int)syscall(SYS_gettid));
-	if (slot == &slots[0]) /* pool_shares_fs may wait for it */
-		syscall(SYS_futex, &slot->tid, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
-	while (atomic_load(&slot->state) == PARKED)
-		syscall(SYS_futex, &slot->state, FUTEX_WAIT_PRIVATE, PARKED, NULL, NULL, 0);
-	if (atomic_load(&slot->state) == DISMISSED)
-		return NULL;
-	fn = slot->fn;
-	return fn(slot->arg);
+	while (!__atomic_load_n((uint32_t *)futex, __ATOMIC_SEQ_CST))
+		syscall(SYS_futex, futex, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
 }
 
-static void wake(struct slot *slot, uint32_t state)
+static void set(void *futex, uint32_t value)
 {
-	atomic_store(&slot->state, state);
-	syscall(SYS_futex, &slot->state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+	__atomic_store_n((uint32_t *)futex, value, __ATOMIC_SEQ_CST);
+	syscall(SYS_futex, futex, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+static void *park(void *p)
+{
+	struct thread *thread = p;
+
+	set(&thread->tid, (uint32_t)syscall(SYS_gettid));
+	await(&thread->has_work);
+	return thread->fn(thread->arg);
 }
 
 /* The kernel's own reason: glibc passes it on, musl says EAGAIN whatever it was. */
@@ -88,7 +83,7 @@ static int real_reason(int err)
 
 static int refuse(struct rootfs_error *error, int err)
 {
-	const char *advice = "threads are limited here (RLIMIT_NPROC, the pids cgroup, or memory): allow 3 more";
+	const char *advice = "threads are limited here (RLIMIT_NPROC, the pids cgroup, or memory): allow 2 more";
 
 	err = real_reason(err);
 	if (err == EINVAL)
@@ -99,64 +94,55 @@ static int refuse(struct rootfs_error *error, int err)
 			  "no thread can be made in this process: %s; %s", strerror(err), advice);
 }
 
-int pool_make(struct rootfs_error *error)
+static int make(struct thread *thread)
 {
-	pthread_t threads[THREADS];
+	pthread_t handle;
 	pthread_attr_t attr;
 	sigset_t all, old;
 	char name[16]; /* TASK_COMM_LEN */
 	long least = sysconf(_SC_THREAD_STACK_MIN);
-	int err = 0, n;
+	int err;
 
-	memset(slots, 0, sizeof slots);
 	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	/* A host with much thread-local storage has it on each stack. */
 	pthread_attr_setstacksize(&attr, STACK + (least > 0 ? ((size_t)least + 4095) / 4096 * 4096 : 0));
 	/* Everything blocked, for good: a signal for the process is then never taken by a thread of the runtime. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	/* A thread begins with the name of the one that makes it. The name is for people, and for a second copy of the library
-	 * in this process, which may look for it before a thread has run at all. */
+	 * in this process, which may look for it before the thread has run at all. */
 	prctl(PR_GET_NAME, name);
 	prctl(PR_SET_NAME, ENGINE_THREAD);
-	for (n = 0; n < THREADS; n++) {
-		err = __real_pthread_create(&threads[n], &attr, park, &slots[n]);
-		if (err)
-			break;
-	}
+	err = __real_pthread_create(&handle, &attr, park, thread);
 	prctl(PR_SET_NAME, name);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
-	if (err) {
-		for (int i = 0; i < n; i++)
-			wake(&slots[i], DISMISSED);
-		for (int i = 0; i < n; i++)
-			pthread_join(threads[i], NULL);
-		return refuse(error, err);
+	return err;
+}
+
+int threads_make(int count, struct rootfs_error *error)
+{
+	for (; made < count; made++) {
+		int err = make(&threads[made]);
+
+		if (err)
+			return refuse(error, err);
 	}
-	for (n = 0; n < THREADS; n++)
-		pthread_detach(threads[n]);
-	atomic_store(&handed_out, 0);
-	atomic_store(&open_for_business, 1);
 	return 0;
 }
 
 /* The runtime's pthread_create. It always asks for a detached thread and never looks at the handle. */
-int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)
+int __wrap_pthread_create(pthread_t *handle, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)
 {
-	struct slot *slot;
-	uint32_t n;
+	uint32_t n = atomic_fetch_add(&handed_out, 1);
 
-	if (!atomic_load(&open_for_business))
-		return EAGAIN;
-	n = atomic_fetch_add(&handed_out, 1);
 	if (n >= THREADS)
-		return __real_pthread_create(thread, attr, fn, arg);
-	slot = &slots[THREADS - 1 - n]; /* the youngest first: it has most often not gone to sleep yet */
-	slot->fn = fn;
-	slot->arg = arg;
-	memset(thread, 0, sizeof *thread);
-	wake(slot, WORK);
+		return __real_pthread_create(handle, attr, fn, arg);
+	threads[n].fn = fn;
+	threads[n].arg = arg;
+	memset(handle, 0, sizeof *handle);
+	set(&threads[n].has_work, 1);
 	return 0;
 }
 
@@ -180,7 +166,7 @@ void __wrap_free(void *p)
 	if (p == first)
 		return;
 	for (int i = 0; i < THREADS; i++)
-		if (p && p == slots[i].arg)
+		if (p && p == threads[i].arg)
 			return;
 	__real_free(p);
 }
@@ -209,12 +195,9 @@ int __wrap_pthread_attr_getstacksize(const pthread_attr_t *attr, size_t *size)
 	return err;
 }
 
-int pool_shares_fs(void)
+int threads_share_fs(void)
 {
-	int tid;
-
-	while (!(tid = atomic_load(&slots[0].tid))) /* made, but not scheduled yet */
-		syscall(SYS_futex, &slots[0].tid, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
+	await(&threads[0].tid);
 	/* Where kcmp is not built in or not allowed there is no telling, and the ordinary host goes on. */
-	return syscall(SYS_kcmp, (pid_t)syscall(SYS_gettid), tid, KCMP_FS, 0, 0) <= 0;
+	return syscall(SYS_kcmp, (pid_t)syscall(SYS_gettid), threads[0].tid, KCMP_FS, 0, 0) <= 0;
 }
