@@ -56,7 +56,7 @@ MUTANTS = [
     )),
     Mutant("only a procfs covers /proc, and only known files below it are covered", ("CVE-2015-3631", "CVE-2019-16884"), (
         ("apply/proc.go", 'case t.resolved == "/proc" && !isProc:', "case false:"),
-        ("apply/proc.go", 'case strings.HasPrefix(t.resolved, "/proc/") && !procFiles[t.resolved[len("/proc/"):]]:',
+        ("apply/proc.go", 'case strings.HasPrefix(t.resolved, "/proc/") && !coverable(t.resolved[len("/proc/"):]):',
          'case strings.HasPrefix(t.resolved, "//"):'),
     )),
     Mutant("the target of a mount is judged with its links undone", ("CVE-2019-16884",), (
