@@ -39,11 +39,11 @@ static const struct import {
 } imports[] = {
 #define IMPORT(name) { #name, (const void *)name }
 	IMPORT(__errno_location), IMPORT(__stack_chk_fail), IMPORT(abort), IMPORT(fprintf), IMPORT(fputc), IMPORT(free), IMPORT(fwrite),
-	IMPORT(getauxval), IMPORT(getpid), IMPORT(getrandom), IMPORT(getrlimit), IMPORT(malloc), IMPORT(madvise), IMPORT(memcpy), IMPORT(memset),
+	IMPORT(getauxval), IMPORT(getpid), IMPORT(getrandom), IMPORT(getrlimit), IMPORT(malloc), IMPORT(memcpy), IMPORT(memset),
 	IMPORT(mmap), IMPORT(munmap), IMPORT(nanosleep), IMPORT(prctl), IMPORT(pthread_attr_destroy),
 	IMPORT(pthread_attr_getstacksize), IMPORT(pthread_attr_init), IMPORT(pthread_attr_setdetachstate),
 	IMPORT(pthread_attr_setstacksize), IMPORT(pthread_cond_broadcast), IMPORT(pthread_cond_wait), IMPORT(pthread_create),
-	IMPORT(pthread_detach), IMPORT(pthread_join), IMPORT(pthread_key_create), IMPORT(pthread_mutex_lock),
+	IMPORT(pthread_key_create), IMPORT(pthread_mutex_lock),
 	IMPORT(pthread_mutex_unlock), IMPORT(pthread_self), IMPORT(pthread_setspecific), IMPORT(pthread_sigmask), IMPORT(readlink), IMPORT(sched_yield),
 	IMPORT(setenv), IMPORT(sigaction), IMPORT(sigaddset), IMPORT(sigaltstack), IMPORT(sigdelset), IMPORT(sigemptyset), IMPORT(sigfillset),
 	IMPORT(sigismember), IMPORT(snprintf), IMPORT(strerror), IMPORT(strncmp), IMPORT(syscall), IMPORT(sysconf), IMPORT(unsetenv),
