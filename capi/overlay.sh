@@ -25,7 +25,7 @@ comma=
 	printf '{\n\t"Replace": {\n'
 	# Package syscall raises the soft RLIMIT_NOFILE when it is initialised, and an execve by C would hand that on.
 	patch syscall/rlimit.go 1 's/^func init() {$/func unusedRaise() {/'
-	# Even with containermaxprocs=0 the runtime looks for its CPU limit, and throws it away: it reads the host's whole mount
+	# Even where it is told not to, the runtime looks for its CPU limit, and throws it away: it reads the host's whole mount
 	# table for that, twentieth part of the start on a small host and milliseconds on one with many mounts.
 	patch runtime/cgroup_linux.go 1 's/^\tc, err := cgroup.OpenCPU/\treturn\n&/'
 	# There is one P and one goroutine that wants it. Around each system call the runtime offers the P to others, and the
@@ -48,8 +48,6 @@ comma=
 		s/^\tgp := malg(4096)$/\tgp := malg(65536)/
 		# The P stays with the thread that was in Go last. Another one takes it from there, which was for the monitor to arrange.
 		/^func exitsyscallTryGetP(/,/^}$/s/^\tif oldp != nil {$/\tif oldp == nil {\n\t\toldp = allp[0]\n\t}\n&/'
-	# Likewise the stacks on which packages are initialized.
-	patch runtime/stack.go 1 's/^var startingStackSize uint32 = fixedStack$/var startingStackSize uint32 = 16384/'
 	# 2 KiB stacks are made eight at a time, and each writes to a page of its own.
 	patch runtime/malloc.go 1 's/^\t_StackCacheSize = 32 \* 1024$/\t_StackCacheSize = 8 * 1024/'
 	# Its tables are mapped a page at a time, read (a fault), and then written (another). MAP_POPULATE is 0x8000.
@@ -58,9 +56,11 @@ comma=
 \t\tflags |= 0x8000\
 \t}\
 \tp, err := mmap(v, n, _PROT_READ|_PROT_WRITE, flags, -1, 0)/'
-	# No preemption by signal: SIGURG stays the host's. No profile of the heap. Asked for in GODEBUG, package internal/godebug would
-	# read that too, and make a table of it.
-	patch runtime/runtime1.go 2 's/^\tdebug.invalidptr = 1$/&\n\tdebug.asyncpreemptoff = 1\n\tMemProfileRate = 0/'
+	# No preemption by signal: SIGURG stays the host's. No profile of the heap. No cgroup files of the host held open for the number of
+	# CPUs, which is the shape of CVE-2024-21626. Asked for in GODEBUG, or by go:debug lines, package internal/godebug would read
+	# that too, and make a table of it.
+	patch runtime/runtime1.go 4 's/^\tdebug.invalidptr = 1$/&\n\tdebug.asyncpreemptoff = 1\n\tMemProfileRate = 0/
+		s/^\t{name: "\(containermaxprocs\|updatemaxprocs\)", value: \(.*\), def: 1},$/\t{name: "\1", value: \2},/'
 	# Each CPUID leaves a virtual machine, for 4 us. One tells of all that the runtime needs here; the others are about AVX2 and later,
 	# and about processors of which this one need not be told apart.
 	patch runtime/asm_amd64.s 1 '/find out information about the processor/,/JE\tnocpuinfo$/s/^\tCPUID$/\tXORL\tAX, AX/'

@@ -53,7 +53,7 @@ static uint64_t permitted_now(void)
 int capabilities_bound(const uint64_t caps[CAP_SETS], struct rootfs_error *err)
 {
 	for (cap_value_t cap = 0; cap < cap_max_bits(); cap++)
-		if (!(caps[CAPS_BOUNDING] & (1ULL << cap)) && cap_get_bound(cap) > 0 && cap_drop_bound(cap) < 0)
+		if (!(caps[CAPS_BOUNDING] & (1ULL << cap)) && cap_drop_bound(cap) < 0)
 			return fail_errno(err, "prctl", "drop capability %d from the bounding set", cap);
 	return 0;
 }

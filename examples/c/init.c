@@ -91,10 +91,6 @@ static int set_up_session(struct birth *b, struct rootfs_error *err)
 		return fail_errno(err, "sethostname", "/hostname \"%s\"", config->hostname);
 	if (config->domainname != NULL && setdomainname(config->domainname, strlen(config->domainname)) < 0)
 		return fail_errno(err, "setdomainname", "/domainname \"%s\"", config->domainname);
-	/* The engine is still starting, so this costs no time here; later it would. But what a hook executes would lose them too. */
-	if (config->has_process && !hooks_any(config, "createContainer") && !hooks_any(config, "startContainer") &&
-	    capabilities_bound(config->process.caps, err) < 0)
-		return -1;
 	return config_new_ns(config, NS_NETWORK) ? network_loopback_up(err) : 0;
 }
 

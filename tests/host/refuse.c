@@ -65,6 +65,14 @@ static void process_limit(void)
 	CHECK(error.errnum == EAGAIN, "errnum %d", error.errnum);
 	snapshot_take(&after);
 	snapshot_same(&before, &after, "");
+	none.rlim_cur = 2; /* the limit falls between the two threads */
+	CHECK(!setrlimit(RLIMIT_NPROC, &none), "setrlimit");
+	WORKS(rootfs_start(&error));
+	snapshot_take(&before);
+	REFUSED(rootfs_prepare(&request, &error), ROOTFS_ERR_THREADS, "RLIMIT_NPROC");
+	CHECK(error.errnum == EAGAIN, "errnum %d", error.errnum);
+	snapshot_take(&after);
+	snapshot_same(&before, &after, "");
 	CHECK(!setrlimit(RLIMIT_NPROC, &old), "setrlimit");
 	WORKS(rootfs_start(&error));
 }
