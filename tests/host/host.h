@@ -19,8 +19,11 @@ struct test_case {
 	void (*run)(void);
 };
 /* Each file has a table that ends with a NULL name. */
-extern const struct test_case load_cases[], fork_cases[], refuse_cases[], state_cases[], signal_cases[], abi_cases[],
-	remote_cases[], exec_cases[], fault_cases[], cxx_cases[];
+extern const struct test_case load_cases[], fork_cases[], refuse_cases[], state_cases[], threads_cases[],
+	callback_cases[], signal_cases[], abi_cases[], remote_cases[], exec_cases[], fault_cases[], cxx_cases[];
+
+/* state.c: gives this process a state of its own in every respect, so that "as it was" cannot be "as it is by default". */
+void unusual_host(void);
 
 void check_failed(const char *file, int line, const char *format, ...) __attribute__((noreturn, format(printf, 3, 4)));
 void skip(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));

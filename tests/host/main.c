@@ -136,7 +136,7 @@ int main(int argc, char **argv)
 #ifndef OTHER_LIBC /* what opens the shared library, and C++ */
 		load_cases, fault_cases, cxx_cases,
 #endif
-		fork_cases, refuse_cases, state_cases, signal_cases, abi_cases, remote_cases, exec_cases
+		fork_cases, refuse_cases, state_cases, threads_cases, callback_cases, signal_cases, abi_cases, remote_cases, exec_cases
 	};
 	int counts[3] = { 0, 0, 0 };
 
