@@ -74,7 +74,7 @@ $(CAPI)/overlay/overlay.json: capi/overlay.sh
 # Its 11 000 relocations packed are a tenth of the file; a linker that cannot do that says so and goes on.
 ENGINE_LINK = -nostartfiles $(LD_FLAGS) -Wl,-soname,librootfs-engine.so -Wl,-e,rootfs_engine -Wl,--eh-frame-hdr -Wl,-z,defs \
 	-Wl,-z,pack-relative-relocs -Wl,--gc-sections -Wl,--version-script=$(abspath capi/engine.map) \
-	-Wl,--wrap=pthread_create,--wrap=pthread_attr_getstacksize,--wrap=malloc,--wrap=free,--wrap=x_cgo_getstackbound
+	-Wl,--wrap=pthread_create,--wrap=pthread_attr_getstacksize,--wrap=x_cgo_getstackbound,--wrap=x_cgo_init
 CHECK_IMPORTS = for name in $$(nm -D --undefined-only $@ | awk '$$1 == "U" { sub(/@.*/, "", $$2); print $$2 }'); do \
 	grep -q -e "IMPORT($$name)" -e "\"$$name\"" capi/lib/loader.c || { echo "capi/lib/loader.c lacks $$name" >&2; exit 1; }; done
 

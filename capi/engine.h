@@ -41,8 +41,8 @@ struct engine_call {
 	struct rootfs_error error;      /* filled when the call fails */
 };
 
-/* Starts the Go runtime, which comes up on a thread of its own: returns before it is up. 0, or an error code. Called once
- * with success; after a failure it may be called again. */
+/* Starts the Go runtime, on this thread and without one of its own (start/contexts.c). 0, or an error code. Called once with
+ * success; after a failure it may be called again. */
 int engine_start(struct rootfs_error *error);
 
 /* Does one call on this thread. 0, or the code that is also in call->error. */
@@ -54,9 +54,6 @@ struct engine_entry {
 	int (*start)(struct rootfs_error *error);
 	int (*run)(struct engine_call *call);
 };
-
-/* The name of the engine's threads, as in /proc/PID/task/TID/comm. */
-#define ENGINE_THREAD "librootfs"
 
 /* The ELF note that carries the build id, so that a file can be judged before any of its code is loaded. */
 #define ENGINE_NOTE_NAME "librootfs-engine"

@@ -20,6 +20,13 @@ patch() {
 '
 }
 
+# $1: file below GOROOT/src that Go does not have; its text is on standard input
+add() {
+	copy=$out/$(echo "$1" | tr / _)
+	cat > "$copy"
+	printf '%s\t\t"%s": "%s"' "$comma" "$root/src/$1" "$copy"
+}
+
 comma=
 {
 	printf '{\n\t"Replace": {\n'
@@ -40,7 +47,7 @@ comma=
 		# The first goroutine is bound to its thread while it initializes packages, so that another thread is needed for those that
 		# the collector starts meanwhile.
 		/^func main() {$/,/^}$/s/^\t*\(un\)\{0,1\}lockOSThread()$//
-		# A clean thread for threads to be cloned from: those of capi/start/threads.c are.
+		# A clean thread for threads to be cloned from. None are.
 		/^func main() {$/,/^}$/s/^\t*startTemplateThread()$//
 		/^func newm(/,/^}$/s/ \&\& GOOS != "plan9" {$/ \&\& false {/
 		# The stack that a call of the library begins with: it would be copied three times over to become as large as it must, and
@@ -67,11 +74,51 @@ comma=
 	patch internal/cpu/cpu_x86.go 1 's/^\tmaxID, _, _, _ := cpuid(0, 0)$/\tmaxID := uint32(1)/
 		/^\tmaxExtendedFunctionInformation, _, _, _ = cpuid(0x80000000, 0)$/d'
 	# Of the signals that it takes no handler for, the runtime asks for the host's handler, and gives it SA_ONSTACK: sixty calls, and a
-	# handler that another thread of the host installs meanwhile would be lost. What is needed of it capi/start/guard.c does.
-	patch runtime/signal_unix.go 1 '/^func initsig(/,/^}$/s/^\t\tif t\.flags == 0 || t\.flags&_SigDefault != 0 {$/\t\tif t.flags == 0 || t.flags\&_SigDefault != 0 || !sigInstallGoHandler(i) {/'
+	# handler that another thread of the host installs meanwhile would be lost. And it unblocks signals of which the host's handlers
+	# would run on its stacks. What is needed of both capi/start/guard.c does.
+	patch runtime/signal_unix.go 2 '/^func minitSignalMask() {$/,/^}$/s/^\t\tif !blockableSig(uint32(i)) {$/\t\tif false {/
+		/^func initsig(/,/^}$/s/^\t\tif t\.flags == 0 || t\.flags&_SigDefault != 0 {$/\t\tif t.flags == 0 || t.flags\&_SigDefault != 0 || !sigInstallGoHandler(i) {/'
 	# For the size of huge pages, of which a few megabytes need none, it opens a file of /sys, and without O_CLOEXEC: another thread of
 	# the host may exec just then.
-	patch runtime/os_linux.go 1 's/^\tphysHugePageSize = getHugePageSize()$/\tphysHugePageSize = 0/'
+	#
+	# Where one of the runtime's threads sleeps, or wakes another one: they are contexts on the caller's thread (capi/start/contexts.c),
+	# of which one sleeps when another one goes on.
+	patch runtime/os_linux.go 4 's/^\tphysHugePageSize = getHugePageSize()$/\tphysHugePageSize = 0/
+		/^func futexsleep(/s/$/\n\tsleepInContext(addr, val, ns)\n\treturn/
+		/^func futexwakeup(/s/$/\n\treturn/'
+	add runtime/rootfs_context.go <<-'END'
+		package runtime
+
+		import "unsafe"
+
+		//go:linkname _cgo_context_sleep _cgo_context_sleep
+		var _cgo_context_sleep unsafe.Pointer
+
+		// struct context_sleep of capi/start/contexts.c.
+		type contextSleep struct {
+			addr *uint32
+			val  uint32
+			ns   int64
+			g    *g
+		}
+
+		//go:nosplit
+		func sleepInContext(addr *uint32, val uint32, ns int64) {
+			s := contextSleep{addr, val, ns, getg().m.g0}
+			asmcgocall(_cgo_context_sleep, unsafe.Pointer(&s))
+		}
+	END
+	add runtime/cgo/rootfs_context.go <<-'END'
+		package cgo
+
+		import _ "unsafe"
+
+		//go:cgo_import_static context_sleep
+		//go:linkname context_sleep context_sleep
+		//go:linkname _cgo_context_sleep _cgo_context_sleep
+		var context_sleep byte
+		var _cgo_context_sleep = &context_sleep
+	END
 	printf '\n\t}\n}\n'
 } > "$out/overlay.json.new"
 mv "$out/overlay.json.new" "$out/overlay.json"

@@ -10,10 +10,12 @@
  *
  * THREADS AND FORKS, the whole of it:
  *  - Linking or loading this library starts nothing: no thread, no handler, no descriptor.
- *  - rootfs_start, rootfs_prepare, rootfs_console, rootfs_finalize and rootfs_verify load the engine (a Go runtime, with
- *    threads) into the process that calls. Call them in the init child, after the fork that made it and after it entered
- *    its user, mount and pid namespaces. A process that was forked after its parent loaded the engine is refused
- *    (ROOTFS_ERR_FORKED), as is one that could make no thread (ROOTFS_ERR_THREADS); neither hangs nor aborts.
+ *  - rootfs_start, rootfs_prepare, rootfs_console, rootfs_finalize and rootfs_verify load the engine (a Go runtime) into the
+ *    process that calls. It has no thread: it works on the caller's, and between two calls it is memory and nothing else. So a
+ *    process with the engine may fork, enter any namespace, limit its threads, as if it had none.
+ *  - A child that is forked has the engine as its parent has it. A parent that calls rootfs_start once saves each of its init
+ *    children the start. Refused (ROOTFS_ERR_FORKED) is a child that was forked in the middle of a call, from a callback or by
+ *    another thread, or after rootfs_prepare, which is for the root of the process that calls it.
  *  - rootfs_validate, rootfs_plan, rootfs_features and rootfs_open_sources may be called in any process, also in one that
  *    forks later and from any thread: they run in a short-lived helper process, of which the host notices nothing. (Not once
  *    the root is switched, where the helper cannot be found, nor while a pid namespace is pending, whose init it would be.)
@@ -55,9 +57,8 @@ extern "C" {
 #define ROOTFS_ERR_STATE       7 /* called in the wrong order, or twice */
 #define ROOTFS_ERR_ENGINE      8 /* the engine is missing, is not of this build, or cannot be started here (RLIMIT_AS, a Go
 				  * runtime in the process already, ...): the message says which */
-#define ROOTFS_ERR_FORKED      9 /* this process was forked after the engine was loaded */
-#define ROOTFS_ERR_THREADS    10 /* threads cannot be made here (pending pid namespace, RLIMIT_NPROC, pids cgroup, ...) */
-#define ROOTFS_ERR_INTERNAL   11 /* a defect of the library: the tail of `message` has the stack */
+#define ROOTFS_ERR_FORKED      9 /* this process was forked during a call, or after rootfs_prepare */
+#define ROOTFS_ERR_INTERNAL   10 /* a defect of the library: the tail of `message` has the stack */
 
 /* An error: plain bytes, allocated by the caller, smaller than PIPE_BUF, so that a child can hand it to its parent with
  * one atomic write(2). All strings are NUL-terminated. On success the library leaves it alone. */
@@ -127,8 +128,9 @@ extern const char *rootfs_engine_directory;
 /* "0.1.0" of the library that is loaded. Never fails, starts nothing. */
 const char *rootfs_version(void);
 
-/* Begins to load the engine in this process and returns at once; the calls below do it themselves where it was not
- * done. What the host does meanwhile overlaps with the engine's start. Same conditions as rootfs_prepare. */
+/* Loads and starts the engine in this process: about 1 ms, that the calls below take once where it was not done. In a parent
+ * before it forks, it is done for all its children. To have other work overlap with it, call it on a thread of your own; a
+ * call that comes meanwhile waits for it. */
 int rootfs_start(struct rootfs_error *err);
 
 /* Mounts, devices, hooks, switch of the root, working directory: everything up to a root in which the host can still
@@ -145,8 +147,7 @@ int rootfs_finalize(struct rootfs_error *err);
 
 /* Compares what the kernel reports with what the config promised. request NULL: what this process has set up;
  * otherwise that request, in a process that stands in the container's root. A process from outside gets there with
- * rootfs_start (the engine's file cannot be reached from inside), then unshare(CLONE_FS), then setns(2) to the container's
- * mount namespace. *report gets JSON
+ * rootfs_start (the engine's file cannot be reached from inside), then setns(2) to the container's mount namespace. *report gets JSON
  * ({"deviations": [...], ...}), to be freed with rootfs_free. Returns 0 when the comparison was made, also
  * when it found deviations. */
 int rootfs_verify(const struct rootfs_request *request, char **report, struct rootfs_error *err);

@@ -3,7 +3,6 @@
  * Finds out whether a file is the engine of this build before any of its code is mapped, and whether this process may have a
  * Go runtime at all. */
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/auxv.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -97,35 +95,8 @@ static int open_checked(const char *path, struct file_start *file, struct rootfs
 	return -1;
 }
 
-/* Whether this process has threads of an engine, which another copy of this library must have started. */
-static int second_copy(void)
-{
-	static const char name[] = ENGINE_THREAD "\n";
-	struct dirent *entry;
-	struct stat st;
-	int found = 0;
-	DIR *tasks;
-
-	/* One link for each thread: most processes that set up a root have just the one. */
-	if (stat("/proc/self/task", &st) || st.st_nlink <= 3 || !(tasks = opendir("/proc/self/task")))
-		return 0;
-	while (!found && (entry = readdir(tasks))) {
-		char path[64], comm[sizeof name] = "";
-		int fd;
-
-		snprintf(path, sizeof path, "%.20s/comm", entry->d_name);
-		fd = openat(dirfd(tasks), path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0)
-			continue;
-		found = read(fd, comm, sizeof comm - 1) == sizeof name - 1 && !strcmp(comm, name);
-		close(fd);
-	}
-	closedir(tasks);
-	return found;
-}
-
-/* Two Go runtimes in one process take each other's signals: a host that is a Go program, another Go library, a second
- * copy of this one. Told without the dynamic linker's list, whose lock a fork may have left held. */
+/* Two Go runtimes in one process take each other's signals: a host that is a Go program, another Go library. (A second copy of
+ * this one leaves no handlers between its calls; see capi/start/guard.c.) Told without the dynamic linker's list, whose lock a fork may have left held. */
 static const char *other_go(void)
 {
 	const ElfW(Phdr) *segments = (const ElfW(Phdr) *)getauxval(AT_PHDR);
@@ -147,7 +118,7 @@ static const char *other_go(void)
 	    urg.sa_handler != SIG_DFL && urg.sa_handler != SIG_IGN && urg.sa_sigaction == pipe.sa_sigaction &&
 	    urg.sa_sigaction == fpe.sa_sigaction && (urg.sa_flags & flags) == flags && (fpe.sa_flags & flags) == flags)
 		return "a Go library has been loaded";
-	return second_copy() ? "another copy of librootfs.so has started its engine" : NULL;
+	return NULL;
 }
 
 /* Go moves between stacks in a way that a shadow stack takes for an attack: the process would be killed. */

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The engine in this process: loaded once, used by one thread at a time, never by a child that was forked later.
+ * The engine in this process: loaded once, used by one thread at a time, and taken over by the children that are forked.
  *
- * A fork takes over the memory of the engine and none of its threads: a call there would hang for ever at the first need
- * of one. It is told by a page that the kernel gives a child empty (MADV_WIPEONFORK), which no coincidence of process ids
- * in a new pid namespace can spoil. The check comes before the lock, which another thread may have held when the process
- * was forked. */
+ * The engine is memory without threads, so a fork copies it as it copies the host. Not so when it is in use at that moment,
+ * by a thread that the child does not have: the child is refused. It is told by a page that the kernel gives a child empty
+ * (MADV_WIPEONFORK), which no coincidence of process ids in a new pid namespace can spoil. A child of a process that has
+ * begun to set up its root is refused as well: what the engine knows is about the other process. */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <pthread.h>
-#include <sched.h>
+#include <linux/futex.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -18,83 +17,67 @@
 
 #include "internal.h"
 
-static _Atomic pid_t owner;             /* the process that loads or has loaded the engine; 0 where none */
-static char *_Atomic mark;              /* the page: 1 in the process that made it, 0 in its children */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static _Atomic pid_t holder;            /* thread that is inside the engine */
+static _Atomic pid_t holder;            /* the thread that is inside: the lock, a futex */
+static _Atomic int waiting;             /* threads that want to be */
+static _Atomic pid_t *_Atomic mine;     /* the page: the process that has used the engine, 0 in a child that has not yet */
+static _Atomic int preparing;           /* rootfs_prepare was called */
 static const struct engine_entry *entry;
 static int started;
 static _Thread_local stack_t go_stack; /* engine.h */
 
-static int forked(struct rootfs_error *error)
+static int forked(struct rootfs_error *error, const char *when)
 {
-	return fail(error, ROOTFS_ERR_FORKED, 0, "engine", "this process was forked after its parent loaded the engine (rootfs_start, "
-		    "rootfs_prepare or another call of the init child), whose threads do not exist here: make those calls in the "
-		    "init child only; rootfs_validate, rootfs_plan, rootfs_features and rootfs_open_sources are safe in a parent");
+	return fail(error, ROOTFS_ERR_FORKED, 0, "engine", "this process was forked %s: fork before, or make the call there", when);
 }
 
-/* Makes this process the owner, or finds that it is, or refuses. */
-static int claim(struct rootfs_error *error)
+static _Atomic pid_t *own_page(void)
 {
-	pid_t self = getpid(), was = 0;
-	char *page;
+	_Atomic pid_t *page = atomic_load(&mine), *none = NULL;
 
-	if (!atomic_compare_exchange_strong(&owner, &was, self)) {
-		if (was != self)
-			return forked(error);
-		/* Another thread is at the few lines below; in a child whose pid is the parent's by chance, it never was. */
-		for (int i = 0; !(page = atomic_load(&mark)) && i < 100000; i++)
-			sched_yield();
-		return page && *page ? 0 : forked(error);
-	}
+	if (page)
+		return page;
 	page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (page == MAP_FAILED) {
-		int err = errno;
-
-		atomic_store(&owner, 0);
-		return fail(error, ROOTFS_ERR_SYSTEM, err, "mmap", "mmap: %s", strerror(err));
-	}
+	if (page == MAP_FAILED)
+		return NULL;
 	/* A kernel before 4.14 has no such advice; the process id is all there is then. */
 	(void)madvise(page, 4096, MADV_WIPEONFORK);
-	*page = 1;
-	atomic_store(&mark, page);
-	return 0;
-}
-
-/* After a failed start nothing of Go is in this process: a child may try with better luck ("fork once more"). */
-static void unclaim(void)
-{
-	char *page = atomic_exchange(&mark, NULL);
-
-	atomic_store(&owner, 0);
-	munmap(page, 4096);
+	if (!atomic_compare_exchange_strong(&mine, &none, page)) {
+		munmap(page, 4096);
+		page = none; /* another thread was faster */
+	}
+	return page;
 }
 
 static int enter(struct rootfs_error *error)
 {
-	pid_t self = (pid_t)syscall(SYS_gettid);
-	int code;
+	pid_t self = (pid_t)syscall(SYS_gettid), process = getpid(), was;
+	_Atomic pid_t *page = own_page();
 
-	for (;;) {
-		code = claim(error);
-		if (code)
-			return code;
-		if (atomic_load(&holder) == self)
-			return fail(error, ROOTFS_ERR_STATE, 0, "callback", "a callback may not call the library");
-		pthread_mutex_lock(&lock);
-		if (atomic_load(&owner))
-			break;
-		/* The thread that was in here failed and gave up the claim of both. */
-		pthread_mutex_unlock(&lock);
+	if (!page)
+		return fail(error, ROOTFS_ERR_SYSTEM, errno, "mmap", "mmap: %s", strerror(errno));
+	if (atomic_load(page) != process) {
+		/* In this order: a thread of this process that is inside by now has set the page before. */
+		if (atomic_load(&holder) && atomic_load(page) != process)
+			return forked(error, "in the middle of a call of librootfs, from a callback or by another thread");
+		if (atomic_load(&preparing) && atomic_load(page) != process)
+			return forked(error, "after its parent had called rootfs_prepare, for the parent's own root");
+		atomic_store(page, process);
 	}
-	atomic_store(&holder, self);
+	for (was = 0; !atomic_compare_exchange_strong(&holder, &was, self); was = 0) {
+		if (was == self)
+			return fail(error, ROOTFS_ERR_STATE, 0, "callback", "a callback may not call the library");
+		atomic_fetch_add(&waiting, 1);
+		syscall(SYS_futex, &holder, FUTEX_WAIT_PRIVATE, was, NULL, NULL, 0);
+		atomic_fetch_sub(&waiting, 1);
+	}
 	return 0;
 }
 
 static void leave(void)
 {
 	atomic_store(&holder, 0);
-	pthread_mutex_unlock(&lock);
+	if (atomic_load(&waiting))
+		syscall(SYS_futex, &holder, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
 static int load(struct rootfs_error *error)
@@ -108,10 +91,7 @@ static int load(struct rootfs_error *error)
 		code = path_beside("librootfs-engine.so", path, sizeof path, error);
 	if (!code)
 		code = engine_open(path, &entry, error);
-	if (code)
-		unclaim();
-	else
-		started = 1;
+	started = !code;
 	return code;
 }
 
@@ -134,6 +114,8 @@ int process_run(struct engine_call *call)
 		return code;
 	code = load(&call->error);
 	if (!code) {
+		if (call->op == ENGINE_PREPARE)
+			atomic_store(&preparing, 1);
 		call->go_stack = &go_stack;
 		code = entry->run(call);
 	}

@@ -128,7 +128,7 @@ int spawn_helper(const char *path, const int fds[SPAWN_FDS], int diagnostics, in
 	sigset_t all, old;
 
 	if (pid_namespace_pending())
-		return fail(error, ROOTFS_ERR_THREADS, 0, "clone", "a pid namespace is pending in this process (unshare or setns), and a helper "
+		return fail(error, ROOTFS_ERR_STATE, 0, "clone", "a pid namespace is pending in this process (unshare or setns), and a helper "
 			    "process would become its init: make this call before, or in the child that is to be its init");
 	job.stacks = mmap(NULL, (size_t)2 * STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
 	if (job.stacks == MAP_FAILED)

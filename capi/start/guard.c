@@ -33,7 +33,10 @@ static const int go_signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGPIPE };
  * system calls of a rootfs_finalize. 32 to 34 are asked for: the C libraries have them for themselves, and they cannot wait. */
 #define ASKED 34
 
-static struct action go_actions[GO_SIGNALS]; /* what the runtime installed when it started */
+/* Not blocked while a handler of the runtime's runs, which makes no difference (it is blocked already) but to tell by. */
+#define MARK (1UL << (63 - 1))
+
+static struct action go_actions[GO_SIGNALS]; /* what the runtime installed when it started, marked */
 
 /* What one stay in Go changed, to be put back. One thread at a time is inside (the library's lock), but it may leave for
  * a callback and come back. */
@@ -95,6 +98,12 @@ static void restore(int sig)
 	stay.touched[sig] = 0;
 }
 
+static void restore_all(void)
+{
+	for (int sig = 1; sig <= SIGNALS; sig++)
+		restore(sig);
+}
+
 /* A handler of the host's must not run on a goroutine's stack. */
 static void give_stack(int sig)
 {
@@ -111,14 +120,23 @@ static void give_stack(int sig)
 static const int started_with[] = { SIGSEGV, SIGBUS, SIGFPE, SIGPIPE, SIGURG };
 #define STARTED_WITH ((int)(sizeof started_with / sizeof started_with[0]))
 
+/* The runtime comes up on this thread: nothing of the host's is to run on its stacks. */
 void guard_begin_start(void)
 {
+	sigset_t set;
+
+	sigaltstack(NULL, &stay.stack);
+	sigfillset(&set);
+	sigdelset(&set, SIGSEGV);
+	sigdelset(&set, SIGBUS);
+	sigdelset(&set, SIGFPE);
+	mask_raw(SIG_SETMASK, &set, &stay.mask);
 	for (int i = 0; i < STARTED_WITH; i++)
 		sigaction_raw(started_with[i], NULL, &stay.was[started_with[i]]);
 }
 
 /* Only what is the runtime's own is taken back. Another thread of the host may have installed a handler meanwhile. */
-void guard_end_start(void)
+void guard_handlers(void)
 {
 	const struct action *any = NULL;
 
@@ -130,6 +148,7 @@ void guard_end_start(void)
 			continue;
 		if (index >= 0) {
 			go_actions[index] = now;
+			go_actions[index].mask &= ~MARK;
 			any = &go_actions[index];
 		}
 		stay.set[sig] = now;
@@ -140,6 +159,20 @@ void guard_end_start(void)
 	for (int i = 0; i < GO_SIGNALS && any; i++)
 		if (!go_actions[i].handler)
 			go_actions[i] = *any;
+}
+
+void guard_end_start(void)
+{
+	sigaltstack(&stay.stack, NULL);
+	mask_raw(SIG_SETMASK, &stay.mask, NULL);
+}
+
+/* Another copy of this library is inside a call, on another thread. What is put back when both are done would be its handlers. */
+static int other_copy(void)
+{
+	const struct action *was = &stay.was[SIGSEGV], *ours = &stay.set[SIGSEGV];
+
+	return stay.touched[SIGSEGV] && was->flags == ours->flags && was->mask == ours->mask;
 }
 
 /* The mask inside: what is not asked for is blocked, and the faults that Go turns into panics are not. */
@@ -175,7 +208,7 @@ static void give_thread_back(void)
 	}
 }
 
-void guard_enter(stack_t *go_stack)
+int guard_enter(stack_t *go_stack)
 {
 	memset(stay.touched, 0, sizeof stay.touched);
 	for (int sig = 1; sig <= ASKED; sig++) {
@@ -186,15 +219,19 @@ void guard_enter(stack_t *go_stack)
 		else if (sig != SIGKILL && sig != SIGSTOP)
 			give_stack(sig);
 	}
+	if (other_copy()) {
+		restore_all();
+		return -1;
+	}
 	stay.go_stack = go_stack;
 	take_thread();
+	return 0;
 }
 
 void guard_leave(void)
 {
 	give_thread_back();
-	for (int sig = 1; sig <= SIGNALS; sig++)
-		restore(sig);
+	restore_all();
 }
 
 void guard_pause(void)

@@ -7,7 +7,6 @@
  * with arguments and an environment of our own making. */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <linux/futex.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +27,6 @@ BUILD_NOTE;
 typedef void go_entry(int argc, char **argv, char **envp);
 extern go_entry *__start_rootfs_go_entry[];
 extern int rootfs_go_call(struct engine_call *call);
-extern uint32_t engine_up; /* capi/engine/main.go: a futex, set when the packages are initialized */
 
 int start_fail(struct rootfs_error *error, int code, int errnum, const char *operation, const char *format, ...)
 {
@@ -65,7 +63,7 @@ static int check_memory(size_t size, int protection, const char *limit, struct r
  *
  * The host's environment is not in it: GODEBUG, GOGC and the like in the environment of some container runtime must not
  * steer this library. What is in it instead fits a process that lives some milliseconds. One P: everything runs on the
- * caller's thread, and the number of threads is the same on any machine. No collection before 64 MiB, which only a huge
+ * caller's thread (contexts.c). No collection before 64 MiB, which only a huge
  * document reaches. */
 static struct {
 	char *argv[2];
@@ -106,16 +104,14 @@ int engine_start(struct rootfs_error *error)
 
 	if (!code)
 		code = check_memory(DATA, PROT_READ | PROT_WRITE, "RLIMIT_DATA", error);
-	if (!code)
-		code = threads_make(AT_THE_START, error);
 	if (code)
 		return code;
 	make_auxv();
 	guard_begin_start();
 	__start_rootfs_go_entry[0](1, arguments.argv, arguments.envp);
+	guard_handlers();
+	contexts_run();
 	guard_end_start();
-	/* While the runtime comes up. Where it cannot be, the first call says so: what is started cannot be taken back. */
-	(void)threads_make(FOR_A_CALL, error);
 	return 0;
 }
 
@@ -124,7 +120,7 @@ static int ready(struct engine_call *call)
 {
 	guard_leave();
 	call->ready_result = call->request.on_mounts_ready(call->request.user);
-	guard_enter(call->go_stack);
+	(void)guard_enter(call->go_stack);
 	return call->ready_result;
 }
 
@@ -135,30 +131,16 @@ static void tell(void (*on_progress)(void *, const struct rootfs_progress *), vo
 	guard_resume();
 }
 
-/* While its thread initializes packages, the runtime lets calls in: one would take the only P, wait for the packages, and leave
- * the P to a thread more, which may not be to be had. */
-static void wait_until_up(void)
-{
-	while (!__atomic_load_n(&engine_up, __ATOMIC_ACQUIRE))
-		syscall(SYS_futex, &engine_up, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
-}
-
 int engine_run(struct engine_call *call)
 {
-	int code = threads_make(FOR_A_CALL, &call->error);
+	int code;
 
-	if (code)
-		return code;
-	if (call->op == ENGINE_PREPARE && !threads_share_fs())
-		return start_fail(&call->error, ROOTFS_ERR_STATE, 0, "rootfs_prepare",
-				  "this thread left its file system context (unshare or setns of a mount namespace, or CLONE_FS) "
-				  "after the engine was started, whose threads would stay behind in the host's root: enter the "
-				  "namespaces before the first call");
 	call->ready = ready;
 	call->tell = tell;
 	call->hook = guard_hook;
-	guard_enter(call->go_stack);
-	wait_until_up();
+	if (guard_enter(call->go_stack))
+		return start_fail(&call->error, ROOTFS_ERR_ENGINE, 0, "engine", "another Go runtime of this process, most likely another copy of "
+				  "librootfs, is inside a call on another thread: one at a time");
 	code = rootfs_go_call(call);
 	guard_leave();
 	return code;

@@ -12,15 +12,14 @@
 int start_fail(struct rootfs_error *error, int code, int errnum, const char *operation, const char *format, ...)
 	__attribute__((format(printf, 5, 6)));
 
-/* threads.c: sees to it that so many threads are there for the runtime, parked until it wants them. 0, or ROOTFS_ERR_THREADS. */
-#define AT_THE_START 1
-#define FOR_A_CALL   2
-int threads_make(int count, struct rootfs_error *error);
+/* contexts.c: lets the runtime do what it has to, until it sleeps. */
+void contexts_run(void);
 
 /* guard.c: what belongs to the host around a stay in Go. */
 void guard_begin_start(void);        /* before the runtime installs its signal handlers, */
-void guard_end_start(void);          /* after: remembers them, and puts the host's back */
-void guard_enter(stack_t *go_stack); /* the runtime's signal state for this thread */
+void guard_handlers(void);           /* after: remembers them, and puts the host's back */
+void guard_end_start(void);          /* when it is up */
+int guard_enter(stack_t *go_stack);  /* the runtime's signal state for this thread; 0, or -1 where another runtime has it */
 void guard_leave(void);              /* the host's again */
 
 /* The same for a callback that is short, and comes often: only what the callback itself could notice. */
@@ -29,8 +28,5 @@ void guard_pause(void);
 
 /* Before and after a program that a step runs: it gets the host's mask, and may take its time. */
 void guard_hook(int runs);
-
-/* threads.c: whether this thread and the runtime's still share root and working directory. */
-int threads_share_fs(void);
 
 #endif
