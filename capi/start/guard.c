@@ -33,10 +33,7 @@ static const int go_signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGPIPE };
  * system calls of a rootfs_finalize. 32 to 34 are asked for: the C libraries have them for themselves, and they cannot wait. */
 #define ASKED 34
 
-/* Not blocked while a handler of the runtime's runs, which makes no difference (it is blocked already) but to tell by. */
-#define MARK (1UL << (63 - 1))
-
-static struct action go_actions[GO_SIGNALS]; /* what the runtime installed when it started, marked */
+static struct action go_actions[GO_SIGNALS]; /* what the runtime installed when it started */
 
 /* What one stay in Go changed, to be put back. One thread at a time is inside (the library's lock), but it may leave for
  * a callback and come back. */
@@ -98,12 +95,6 @@ static void restore(int sig)
 	stay.touched[sig] = 0;
 }
 
-static void restore_all(void)
-{
-	for (int sig = 1; sig <= SIGNALS; sig++)
-		restore(sig);
-}
-
 /* A handler of the host's must not run on a goroutine's stack. */
 static void give_stack(int sig)
 {
@@ -148,7 +139,6 @@ void guard_handlers(void)
 			continue;
 		if (index >= 0) {
 			go_actions[index] = now;
-			go_actions[index].mask &= ~MARK;
 			any = &go_actions[index];
 		}
 		stay.set[sig] = now;
@@ -165,14 +155,6 @@ void guard_end_start(void)
 {
 	sigaltstack(&stay.stack, NULL);
 	mask_raw(SIG_SETMASK, &stay.mask, NULL);
-}
-
-/* Another copy of this library is inside a call, on another thread. What is put back when both are done would be its handlers. */
-static int other_copy(void)
-{
-	const struct action *was = &stay.was[SIGSEGV], *ours = &stay.set[SIGSEGV];
-
-	return stay.touched[SIGSEGV] && was->flags == ours->flags && was->mask == ours->mask;
 }
 
 /* The mask inside: what is not asked for is blocked, and the faults that Go turns into panics are not. */
@@ -208,7 +190,7 @@ static void give_thread_back(void)
 	}
 }
 
-int guard_enter(stack_t *go_stack)
+void guard_enter(stack_t *go_stack)
 {
 	memset(stay.touched, 0, sizeof stay.touched);
 	for (int sig = 1; sig <= ASKED; sig++) {
@@ -219,19 +201,15 @@ int guard_enter(stack_t *go_stack)
 		else if (sig != SIGKILL && sig != SIGSTOP)
 			give_stack(sig);
 	}
-	if (other_copy()) {
-		restore_all();
-		return -1;
-	}
 	stay.go_stack = go_stack;
 	take_thread();
-	return 0;
 }
 
 void guard_leave(void)
 {
 	give_thread_back();
-	restore_all();
+	for (int sig = 1; sig <= SIGNALS; sig++)
+		restore(sig);
 }
 
 void guard_pause(void)

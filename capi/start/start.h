@@ -19,7 +19,7 @@ void contexts_run(void);
 void guard_begin_start(void);        /* before the runtime installs its signal handlers, */
 void guard_handlers(void);           /* after: remembers them, and puts the host's back */
 void guard_end_start(void);          /* when it is up */
-int guard_enter(stack_t *go_stack);  /* the runtime's signal state for this thread; 0, or -1 where another runtime has it */
+void guard_enter(stack_t *go_stack); /* the runtime's signal state for this thread */
 void guard_leave(void);              /* the host's again */
 
 /* The same for a callback that is short, and comes often: only what the callback itself could notice. */

@@ -43,6 +43,50 @@ static void validate_then_fork(void)
 	}
 }
 
+static void in_new_pid_namespace(void)
+{
+	if (unshare(CLONE_NEWPID))
+		skip("unshare(CLONE_NEWPID): %s", strerror(errno));
+	as_child(set_up_once, 20);
+}
+
+static void started_then_fork(void)
+{
+	need_root();
+	small_request(&request);
+	WORKS(rootfs_start(&error));
+	for (int i = 0; i < 50; i++)
+		as_child(set_up_once, 20);
+	as_child(in_new_pid_namespace, 20);
+}
+
+static void *verify_once(void *unused)
+{
+	struct rootfs_error own = ROOTFS_ERROR_INIT;
+	char *text;
+
+	(void)unused;
+	if (!rootfs_verify(&request, &text, &own))
+		rootfs_free(text);
+	return NULL;
+}
+
+/* The calls before were those of threads, this one's and others': one that still lives, and one that has ended. */
+static void used_then_fork(void)
+{
+	pthread_t thread;
+
+	need_root();
+	small_request(&request);
+	verify_once(NULL);
+	pthread_create(&thread, NULL, verify_once, NULL);
+	pthread_join(thread, NULL);
+	for (int i = 0; i < 20; i++)
+		as_child(set_up_once, 20);
+	verify_once(NULL);
+	as_child(started_then_fork, 60); /* and its children */
+}
+
 static void refused_in_fork(void)
 {
 	char *text;
@@ -53,9 +97,6 @@ static void refused_in_fork(void)
 	REFUSED(rootfs_console(NULL, &master, &error), ROOTFS_ERR_FORKED, "forked");
 	REFUSED(rootfs_finalize(&error), ROOTFS_ERR_FORKED, "forked");
 	REFUSED(rootfs_verify(NULL, &text, &error), ROOTFS_ERR_FORKED, "forked");
-	WORKS(rootfs_validate(&request, &error));
-	WORKS(rootfs_plan(&request, &text, &error));
-	WORKS(rootfs_features(&text, &error));
 }
 
 static void refused_in_new_pid_namespace(void)
@@ -65,54 +106,64 @@ static void refused_in_new_pid_namespace(void)
 	as_child(refused_in_fork, 10);
 }
 
-static void loaded_then_fork(void)
+/* What is prepared is the parent's root, and to be finalized by the parent. */
+static void prepared_then_fork(void)
 {
-	small_request(&request);
-	WORKS(rootfs_start(&error));
-	for (int i = 0; i < 50; i++)
-		as_child(refused_in_fork, 10);
-	as_child(refused_in_new_pid_namespace, 10);
-}
-
-static void used_then_fork(void)
-{
-	char *text;
-
 	need_root();
 	small_request(&request);
-	WORKS(rootfs_verify(&request, &text, &error)); /* the runtime is up and idle, not coming up */
-	for (int i = 0; i < 20; i++)
-		as_child(refused_in_fork, 10);
+	own_mounts();
+	WORKS(rootfs_prepare(&request, &error));
+	as_child(refused_in_fork, 10);
+	as_child(refused_in_new_pid_namespace, 10);
+	WORKS(rootfs_finalize(&error));
+	as_child(refused_in_fork, 10);
 }
 
 static _Atomic int stop;
 
-/* A fork while another thread is anywhere inside the library: its lock is held in the child by nobody. */
+/* A fork while another thread is anywhere inside the library, or not: then the child works. */
 static void *keep_calling(void *unused)
 {
-	struct rootfs_error own = ROOTFS_ERROR_INIT;
-	char *text;
-
-	(void)unused;
-	while (!atomic_load(&stop))
-		if (!rootfs_verify(&request, &text, &own))
-			rootfs_free(text);
+	while (!atomic_load(&stop)) {
+		verify_once(unused);
+		usleep(100);
+	}
 	return NULL;
+}
+
+static void works_or_refused(void)
+{
+	int code;
+
+	own_mounts();
+	code = rootfs_prepare(&request, &error);
+	if (code == ROOTFS_ERR_FORKED)
+		_exit(91);
+	WORKS(code);
+	WORKS(rootfs_finalize(&error));
+	_exit(92);
 }
 
 static void fork_during_call(void)
 {
-	pthread_t thread;
+	int works = 0, refused = 0, status;
+	pthread_t threads[2];
 
 	need_root();
 	small_request(&request);
-	pthread_create(&thread, NULL, keep_calling, NULL);
-	while (count_tasks() < 3)
-		usleep(50); /* until the engine's first thread is there: a child of an earlier moment may call */
-	for (int i = 0; i < 100; i++)
-		as_child(refused_in_fork, 10);
+	for (int i = 0; i < 2; i++)
+		pthread_create(&threads[i], NULL, keep_calling, NULL);
+	for (int i = 0; i < 400 && (i < 100 || !works || !refused); i++) {
+		status = in_child(works_or_refused, 10);
+		CHECK(status >= 0 && WIFEXITED(status) && (WEXITSTATUS(status) == 91 || WEXITSTATUS(status) == 92), "status %x", (unsigned)status);
+		works += WEXITSTATUS(status) == 92;
+		refused += WEXITSTATUS(status) == 91;
+		usleep((unsigned)i % 10 * 50);
+	}
 	atomic_store(&stop, 1);
-	pthread_join(thread, NULL);
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	CHECK(works && refused, "%d work, %d are refused", works, refused);
 }
 
 /* The case that breaks a plain Go library: collector and goroutines in a child. Here in the process that loads it. */
@@ -276,9 +327,10 @@ static void error_over_pipe(void)
 
 const struct test_case fork_cases[] = {
 	{ "fork: validate, plan and features in the parent, then a child sets up", validate_then_fork },
-	{ "fork: after rootfs_start each call in the child is refused at once", loaded_then_fork },
-	{ "fork: after the engine was used likewise", used_then_fork },
-	{ "fork: while another thread is inside the library likewise", fork_during_call },
+	{ "fork: children of a process that called rootfs_start set up, also in a new pid namespace", started_then_fork },
+	{ "fork: children of one that used the engine, from several threads, and their children", used_then_fork },
+	{ "fork: after rootfs_prepare each call in the child is refused at once", prepared_then_fork },
+	{ "fork: while other threads are inside the library the child works or is refused at once", fork_during_call },
 	{ "fork: 16 threads fork children that set up, beside 16 busy ones", many_threads_fork },
 	{ "fork: validate from 4 threads beside 16 busy ones", many_threads_validate },
 	{ "fork: an error crosses a pipe whole", error_over_pipe },

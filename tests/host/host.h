@@ -77,7 +77,7 @@ struct snapshot {
 	int threads, children;
 };
 void snapshot_take(struct snapshot *s);
-/* Ends the case where a and b differ in anything but what except names: "umask", "cwd", "threads". */
+/* Ends the case where a and b differ in anything but what except names: "umask", "cwd", "stdio". */
 void snapshot_same(const struct snapshot *a, const struct snapshot *b, const char *except);
 
 /* Forks, runs fn in the child, and gives its wait status; kills it after seconds (then -1). */

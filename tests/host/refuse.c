@@ -1,5 +1,5 @@
-/* Where no thread or no address space can be had: an error that says what to do, never an abort; and after the cause is
- * gone the next call works. */
+/* Where a process is limited: what needs none of it works; where address space or a file is missing, an error says what to do,
+ * never an abort, and after the cause is gone the next call works. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -28,21 +28,21 @@ static void works_in_child(void)
 	WORKS(rootfs_finalize(&error));
 }
 
+/* The engine has no thread, so nothing here stands in its way. */
 static void pending_pid_namespace(void)
 {
 	struct snapshot before, after;
 
 	need_root();
 	small_request(&request);
+	own_mounts();
 	CHECK(!unshare(CLONE_NEWPID), "unshare: %s", strerror(errno));
 	snapshot_take(&before);
-	REFUSED(rootfs_start(&error), ROOTFS_ERR_THREADS, "fork once more");
-	CHECK(error.errnum == EINVAL, "errnum %d", error.errnum);
-	REFUSED(rootfs_prepare(&request, &error), ROOTFS_ERR_THREADS, "fork once more");
+	WORKS(rootfs_start(&error));
+	/* Its first process must be the host's child, not a helper of the library. */
+	REFUSED(rootfs_validate(&request, &error), ROOTFS_ERR_STATE, "pid namespace is pending");
 	snapshot_take(&after);
 	snapshot_same(&before, &after, "");
-	/* Its first process must be the host's child, not a helper of the library. */
-	REFUSED(rootfs_validate(&request, &error), ROOTFS_ERR_THREADS, "pid namespace is pending");
 	as_child(works_in_child, 20);
 }
 
@@ -50,31 +50,22 @@ static void pending_pid_namespace(void)
 #define NOBODY 61234
 static void process_limit(void)
 {
-	struct rlimit old, none = { 1, 0 };
+	struct rlimit none = { 1, 1 };
 	struct snapshot before, after;
+	char *report;
 
 	need_root();
 	small_request(&request);
-	getrlimit(RLIMIT_NPROC, &old);
-	none.rlim_max = old.rlim_max;
 	CHECK(!setresuid(NOBODY, NOBODY, 0), "setresuid");
 	CHECK(!setrlimit(RLIMIT_NPROC, &none), "setrlimit");
 	/* Capabilities lift the limit: they went with the uid 0. */
+	CHECK(fork() == -1 && errno == EAGAIN, "the limit is none");
 	snapshot_take(&before);
-	REFUSED(rootfs_start(&error), ROOTFS_ERR_THREADS, "RLIMIT_NPROC");
-	CHECK(error.errnum == EAGAIN, "errnum %d", error.errnum);
+	WORKS(rootfs_start(&error));
+	WORKS(rootfs_verify(&request, &report, &error));
+	rootfs_free(report);
 	snapshot_take(&after);
 	snapshot_same(&before, &after, "");
-	none.rlim_cur = 2; /* the limit falls between the two threads */
-	CHECK(!setrlimit(RLIMIT_NPROC, &none), "setrlimit");
-	WORKS(rootfs_start(&error));
-	snapshot_take(&before);
-	REFUSED(rootfs_prepare(&request, &error), ROOTFS_ERR_THREADS, "RLIMIT_NPROC");
-	CHECK(error.errnum == EAGAIN, "errnum %d", error.errnum);
-	snapshot_take(&after);
-	snapshot_same(&before, &after, "");
-	CHECK(!setrlimit(RLIMIT_NPROC, &old), "setrlimit");
-	WORKS(rootfs_start(&error));
 }
 
 static int write_file(const char *path, const char *text)
@@ -97,17 +88,9 @@ static void in_pids_cgroup(void)
 	CHECK(!write_file(path, "0"), "cgroup.procs: %s", strerror(errno));
 	snprintf(path, sizeof path, "%s/pids.max", pids);
 	CHECK(!write_file(path, "1"), "pids.max: %s", strerror(errno));
-	REFUSED(rootfs_start(&error), ROOTFS_ERR_THREADS, "pids cgroup");
-	CHECK(count_tasks() == 1, "%d threads", count_tasks());
-	/* Room for the thread that the runtime starts on, and not for the one that it may want later. */
-	CHECK(!write_file(path, "2"), "pids.max: %s", strerror(errno));
-	WORKS(rootfs_start(&error));
-	REFUSED(rootfs_prepare(&request, &error), ROOTFS_ERR_THREADS, "pids cgroup");
-	/* The edge: room for exactly what the library says it needs. */
-	CHECK(!write_file(path, "3"), "pids.max: %s", strerror(errno));
 	WORKS(rootfs_prepare(&request, &error));
 	WORKS(rootfs_finalize(&error));
-	CHECK(count_tasks() <= 3, "%d threads", count_tasks());
+	CHECK(count_tasks() == 1, "%d threads", count_tasks());
 }
 
 /* In a cgroup below root, which is removed; -1 where none can be made there. By descriptor: the child takes the mounts away. */
@@ -169,26 +152,32 @@ static void refuse_clone(int err)
 
 static void seccomp_eperm(void)
 {
+	need_root();
 	small_request(&request);
+	own_mounts();
 	refuse_clone(EPERM);
-	REFUSED(rootfs_start(&error), ROOTFS_ERR_THREADS, "seccomp");
-	CHECK(error.errnum == EPERM, "errnum %d", error.errnum);
 	REFUSED(rootfs_validate(&request, &error), ROOTFS_ERR_SYSTEM, "no process can be made");
+	WORKS(rootfs_prepare(&request, &error));
+	WORKS(rootfs_finalize(&error));
 }
 
 static void seccomp_enosys(void)
 {
+	need_root();
+	small_request(&request);
+	own_mounts();
 	refuse_clone(ENOSYS);
-	REFUSED(rootfs_start(&error), ROOTFS_ERR_THREADS, "seccomp");
+	WORKS(rootfs_prepare(&request, &error));
+	WORKS(rootfs_finalize(&error));
 }
 
 /* A filter of a few years ago: everything that is newer answers err. */
-static void refuse_new_calls(int err, int with_clone3)
+static void refuse_new_calls(int err)
 {
 	static const unsigned numbers[] = { 312 /* kcmp */, 428, 429, 430, 431, 432, 433 /* the mount calls of 5.2 */, 434, 436, 437 /* openat2 */,
-					    438, 439, 441, 442 /* mount_setattr */, 452, 457, 458, 467, 435 /* clone3, last */ };
+					    438, 439, 441, 442 /* mount_setattr */, 452, 457, 458, 467, 435 /* clone3 */ };
 	struct sock_filter filter[sizeof numbers / sizeof numbers[0] + 4];
-	unsigned count = sizeof numbers / sizeof numbers[0] - !with_clone3, n = 0;
+	unsigned count = sizeof numbers / sizeof numbers[0], n = 0;
 	struct sock_fprog program;
 
 	filter[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
@@ -202,26 +191,25 @@ static void refuse_new_calls(int err, int with_clone3)
 	      strerror(errno));
 }
 
-static void works_under_filter(int err, int with_clone3)
+static void works_under_filter(int err)
 {
 	struct snapshot before, after;
 
 	need_root();
 	small_request(&request);
 	own_mounts();
-	refuse_new_calls(err, with_clone3);
+	refuse_new_calls(err);
 	CHECK(syscall(437, -1, NULL, NULL, 0) < 0 && errno == err, "the filter does not work: %s", strerror(errno));
 	WORKS(rootfs_validate(&request, &error));
 	snapshot_take(&before);
 	WORKS(rootfs_prepare(&request, &error));
 	WORKS(rootfs_finalize(&error));
 	snapshot_take(&after);
-	snapshot_same(&before, &after, "threads cwd stdio umask");
+	snapshot_same(&before, &after, "cwd stdio umask");
 }
 
-static void new_calls_enosys(void) { works_under_filter(ENOSYS, 1); }
-/* glibc takes EPERM of clone3 for an answer, and so did every container before its filter said ENOSYS. */
-static void new_calls_eperm(void) { works_under_filter(EPERM, 0); }
+static void new_calls_enosys(void) { works_under_filter(ENOSYS); }
+static void new_calls_eperm(void) { works_under_filter(EPERM); }
 
 /* Every size up to where it works: an error or success, never the runtime's own exit. */
 static void each_size(int limit, int unit, rlim_t most)
@@ -240,8 +228,7 @@ static void each_size(int limit, int unit, rlim_t most)
 		CHECK(!setrlimit(limit, &small), "setrlimit");
 		code = rootfs_start(&error);
 		if (code) {
-			CHECK(code == ROOTFS_ERR_ENGINE || code == ROOTFS_ERR_THREADS, "%llu MiB: %d %s", (unsigned long long)mib, code,
-			      error.message);
+			CHECK(code == ROOTFS_ERR_ENGINE, "%llu MiB: %d %s", (unsigned long long)mib, code, error.message);
 			continue;
 		}
 		/* At the edge the whole work must be possible. */
@@ -285,13 +272,13 @@ static void no_descriptors(void)
 }
 
 const struct test_case refuse_cases[] = {
-	{ "refused: a pid namespace is pending", pending_pid_namespace },
-	{ "refused: RLIMIT_NPROC", process_limit },
-	{ "refused: a full pids cgroup, and the edge of it", pids_cgroup },
-	{ "refused: seccomp answers clone with EPERM", seccomp_eperm },
-	{ "refused: seccomp answers clone with ENOSYS", seccomp_enosys },
-	{ "seccomp: every newer call answers ENOSYS", new_calls_enosys },
-	{ "seccomp: every newer call answers EPERM", new_calls_eperm },
+	{ "limits: a pid namespace is pending", pending_pid_namespace },
+	{ "limits: RLIMIT_NPROC", process_limit },
+	{ "limits: a full pids cgroup", pids_cgroup },
+	{ "limits: seccomp answers clone with EPERM", seccomp_eperm },
+	{ "limits: seccomp answers clone with ENOSYS", seccomp_enosys },
+	{ "limits: seccomp: every newer call answers ENOSYS", new_calls_enosys },
+	{ "limits: seccomp: every newer call answers EPERM", new_calls_eperm },
 	{ "refused: RLIMIT_AS, each size up to where it works", address_space },
 	{ "refused: RLIMIT_DATA, each size up to where it works", data },
 	{ "refused: RLIMIT_AS, the message", address_space_message },

@@ -242,22 +242,6 @@ static void handler_installed_during_start(void)
 		as_child(start_beside_it, 10);
 }
 
-/* Signals for the process go to the host's threads: the engine's block everything. */
-static void delivered_to_host(void)
-{
-	sigset_t set;
-	struct timespec wait = { 2, 0 };
-
-	WORKS(rootfs_start(&error));
-	usleep(20000);
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	kill(getpid(), SIGTERM);
-	CHECK(sigtimedwait(&set, NULL, &wait) == SIGTERM, "SIGTERM did not wait for this thread");
-}
-
 const struct test_case signal_cases[] = {
 	{ "signals: the host's SIGSEGV and SIGURG handlers work between calls", own_handlers },
 	{ "signals: the host's own crash is the same signal", own_crash },
@@ -265,6 +249,5 @@ const struct test_case signal_cases[] = {
 	{ "signals: a hook has the host's mask, and the host's handlers run meanwhile", during_hook },
 	{ "signals: a handler installed during a call stays", handler_installed_meanwhile },
 	{ "signals: a handler installed while the engine starts stays", handler_installed_during_start },
-	{ "signals: a blocked signal waits for the host", delivered_to_host },
 	{ NULL, NULL },
 };

@@ -104,6 +104,6 @@ void snapshot_same(const struct snapshot *a, const struct snapshot *b, const cha
 	CHECK(a->umask == b->umask || strstr(except, "umask"), "umask %o -> %o", a->umask, b->umask);
 	CHECK(!strcmp(a->cwd, b->cwd) || strstr(except, "cwd"), "cwd %s -> %s", a->cwd, b->cwd);
 	CHECK(a->environment == b->environment, "the environment changed");
-	CHECK(a->threads == b->threads || strstr(except, "threads"), "threads %d -> %d", a->threads, b->threads);
+	CHECK(a->threads == b->threads, "threads %d -> %d", a->threads, b->threads);
 	CHECK(a->children == b->children, "children %d -> %d", a->children, b->children);
 }
