@@ -27,7 +27,7 @@ static const struct knob {
 	{"cpu", "mems", "cpuset", "cpuset.mems", "cpuset.mems"},
 };
 
-/* pids.limit apart: it is set last, see cgroup_limit_pids. */
+/* pids.limit apart, see limit_pids. */
 static bool applied(const char *section, const char *key)
 {
 	if (strcmp(section, "pids") == 0)
@@ -256,6 +256,25 @@ static int apply_unified(const struct container *c, const struct hierarchy *list
 	return 0;
 }
 
+/* Not among the knobs: -1 is "max" in both versions. */
+static int limit_pids(const struct container *c, const struct hierarchy *list, size_t n, struct rootfs_error *err)
+{
+	struct node pids;
+	int64_t limit = 0;
+	char text[24] = "max";
+	int found = node_get(&c->config.resources, "pids", json_type_object, &pids, err);
+	if (found <= 0 || node_int(&pids, "limit", INT64_MIN, INT64_MAX, &limit, err) < 0)
+		return found <= 0 ? found : -1;
+	if (limit == 0)
+		return 0;
+	if (limit > 0)
+		snprintf(text, sizeof(text), "%lld", (long long)limit);
+	const struct hierarchy *h = find(list, n, "pids");
+	if (h == NULL)
+		return node_fail(&pids, err, "the controller \"pids\" is not there on this host");
+	return put(c, h, "pids.max", text, err);
+}
+
 int cgroup_limit(const struct container *c, struct rootfs_error *err)
 {
 	struct hierarchy list[HIERARCHIES_MAX];
@@ -271,28 +290,7 @@ int cgroup_limit(const struct container *c, struct rootfs_error *err)
 			return -1;
 	if (n == 1 && list[0].v2 && cpu_max(c, &list[0], err) < 0)
 		return -1;
-	return apply_devices(c, list, n, err) < 0 ? -1 : apply_unified(c, list, n, err);
-}
-
-/* The engine has a handful of threads while it sets up the root. A limit meant for the container's program must not
- * count them, so it is set when they are about to end. */
-int cgroup_limit_pids(const struct container *c, struct rootfs_error *err)
-{
-	struct hierarchy list[HIERARCHIES_MAX];
-	struct node pids;
-	int64_t limit = 0;
-	char text[24] = "max";
-	if (c->cgroup == NULL || !c->config.has_resources)
-		return 0;
-	int found = node_get(&c->config.resources, "pids", json_type_object, &pids, err);
-	if (found <= 0 || node_int(&pids, "limit", INT64_MIN, INT64_MAX, &limit, err) < 0)
-		return found <= 0 ? found : -1;
-	if (limit == 0)
-		return 0;
-	if (limit > 0)
-		snprintf(text, sizeof(text), "%lld", (long long)limit);
-	const struct hierarchy *h = find(list, hierarchies(list), "pids");
-	if (h == NULL)
-		return node_fail(&pids, err, "the controller \"pids\" is not there on this host");
-	return put(c, h, "pids.max", text, err);
+	if (limit_pids(c, list, n, err) < 0 || apply_devices(c, list, n, err) < 0)
+		return -1;
+	return apply_unified(c, list, n, err);
 }

@@ -92,7 +92,7 @@ int command_update(const struct options *o, int argc, char **argv)
 	}
 	c.config.resources = (struct node){json_parse("resources", text, len, NULL, &err), NULL, NULL, 0};
 	c.config.has_resources = c.config.resources.value != NULL;
-	if (!c.config.has_resources || cgroup_limit(&c, &err) < 0 || cgroup_limit_pids(&c, &err) < 0)
+	if (!c.config.has_resources || cgroup_limit(&c, &err) < 0)
 		return report(&err);
 	return 0;
 }

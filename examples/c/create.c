@@ -129,7 +129,7 @@ static int attend(struct birth *b, int sock, int *master, struct rootfs_error *e
 				return -1;
 			break;
 		case MSG_LIMITS:
-			if (identity_rlimits(c->pid, &c->config.process, err) < 0 || cgroup_limit_pids(c, err) < 0)
+			if (identity_rlimits(c->pid, &c->config.process, err) < 0)
 				return -1;
 			break;
 		case MSG_TERMINAL:
@@ -168,8 +168,6 @@ static int give_birth(const struct request *r, struct birth *b, int *master, str
 	if (cgroup_create(c, err) < 0 || cgroup_limit(c, err) < 0 || sync_pair(pair, err) < 0)
 		return -1;
 	b->late_cgroup_ns = c->cgroup != NULL && config_new_ns(&c->config, NS_CGROUP);
-	b->late_limits = c->cgroup != NULL && c->config.has_resources &&
-			 json_object_object_get(c->config.resources.value, "pids") != NULL;
 	b->rootless = geteuid() != 0 || !in_initial_user_namespace();
 	b->place = c->cgroup != NULL || config_new_ns(&c->config, NS_USER) || c->config.has_id_mapped_mount ||
 		   c->config.process.has_oom_score;

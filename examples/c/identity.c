@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What a process becomes between the end of set-up and execve: limits, user and groups, capabilities, labels, seccomp.
- *
- * System calls that change credentials are made raw. They change the calling thread alone, the one that calls execve;
- * glibc's functions would interrupt the engine's threads to change those too, which are about to end.
  */
 #include "minictr.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/ioprio.h>
 #include <pwd.h>
 #include <string.h>
@@ -83,12 +81,12 @@ static int become_user(const struct process *p, struct rootfs_error *err)
 	/* Capabilities survive the change of user, to be cut down to what was asked right after. */
 	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
 		return fail_errno(err, "prctl", "keep capabilities");
-	if (syscall(SYS_setgroups, p->groups_len, p->groups) < 0 && (errno != EPERM || p->groups_len > 0))
+	if (setgroups(p->groups_len, p->groups) < 0 && (errno != EPERM || p->groups_len > 0))
 		return fail_errno(err, "setgroups",
 				  "/process/user/additionalGids (an ordinary user may set none without newgidmap)");
-	if (syscall(SYS_setresgid, p->gid, p->gid, p->gid) < 0)
+	if (setresgid(p->gid, p->gid, p->gid) < 0)
 		return fail_errno(err, "setresgid", "/process/user/gid %u", p->gid);
-	if (syscall(SYS_setresuid, p->uid, p->uid, p->uid) < 0)
+	if (setresuid(p->uid, p->uid, p->uid) < 0)
 		return fail_errno(err, "setresuid", "/process/user/uid %u", p->uid);
 	return 0;
 }

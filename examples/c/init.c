@@ -3,8 +3,7 @@
  * The init child, from clone to execve. It was made straight into the new namespaces; here it joins the others, has
  * librootfs set up its root, waits for `start`, and becomes the container's program.
  *
- *	rootfs_start     as soon as it stands in its user, mount and pid namespaces: the engine comes up on another thread
- *	                 while the parent maps ids and makes cgroups
+ *	rootfs_start     first of all: the engine comes up while the parent maps ids, joins cgroups and saves the state
  *	rootfs_prepare   mounts, /dev, pivot_root; half way it calls back, for the hooks that the parent runs
  *	rootfs_console   where a terminal is wanted
  *	rootfs_finalize  what is read-only, masked, or a sysctl
@@ -179,7 +178,7 @@ static int set_limits(struct birth *b, struct rootfs_error *err)
 	int result = identity_rlimits(0, &b->container->config.process, err);
 	if (result < 0 && err->errnum != EPERM)
 		return -1;
-	if (result == 0 && !b->late_limits)
+	if (result == 0)
 		return 0;
 	/* Root of a user namespace may not raise a hard limit; the parent perhaps may. */
 	return sync_send(b->sync, MSG_LIMITS, 0, err) < 0 ? -1 : sync_expect(b->sync, MSG_CONTINUE, NULL, err);
@@ -213,7 +212,7 @@ static int become(struct birth *b, struct rootfs_error *err)
 	char self[16] = {0}, *path = NULL;
 	int label = -1;
 
-	if (enter_namespaces(b, err) < 0 || rootfs_start(err) != 0 || be_placed(b, &sources, err) < 0 ||
+	if (rootfs_start(err) != 0 || enter_namespaces(b, err) < 0 || be_placed(b, &sources, err) < 0 ||
 	    set_up_session(b, err) < 0)
 		return -1;
 	/* The host's /proc is still the one to be seen: it tells our pid there, which hooks are to get. */

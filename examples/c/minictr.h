@@ -183,7 +183,7 @@ enum message {
 	MSG_SOURCES,      /* parent: some mount sources, with their descriptors */
 	MSG_MOUNTS_READY, /* child: time for prestart and createRuntime hooks */
 	MSG_CONTINUE,     /* parent: done, go on */
-	MSG_LIMITS,       /* child: set my limits, which I may not, or which must not hold before now */
+	MSG_LIMITS,       /* child: set my limits, which I may not */
 	MSG_TERMINAL,     /* child: the terminal's master comes along */
 	MSG_CREATED,      /* child: all is set up */
 };
@@ -247,7 +247,7 @@ void signals_reset(void);
 int cgroup_create(struct container *c, struct rootfs_error *err);
 int cgroup_join(const struct container *c, pid_t pid, struct rootfs_error *err);
 int cgroup_limit(const struct container *c, struct rootfs_error *err);
-int cgroup_limit_pids(const struct container *c, struct rootfs_error *err);
+
 int cgroup_kill(const struct container *c, int signal, struct rootfs_error *err);
 int cgroup_processes(const struct container *c, pid_t **pids, size_t *len, struct rootfs_error *err);
 void cgroup_remove(const struct container *c);
@@ -284,7 +284,6 @@ struct birth {
 	int preserve_fds;
 	bool no_pivot, rootless, new_keyring;
 	bool place;          /* wait for MSG_PLACED */
-	bool late_limits;    /* ask for MSG_LIMITS */
 	bool late_cgroup_ns; /* unshared after the cgroup is joined, which becomes its root */
 };
 

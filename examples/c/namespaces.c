@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <net/if.h>
 #include <sched.h>
 #include <spawn.h>
@@ -78,13 +79,12 @@ int namespaces_join(const struct config *config, uint64_t which, struct rootfs_e
 
 int namespaces_become_root(struct rootfs_error *err)
 {
-	/* By raw system call: glibc's functions would stop every thread to change it too, and the engine's threads need
-	 * nothing of this. setgroups is denied where an ordinary user made the mapping; the groups then map to nobody. */
-	if (syscall(SYS_setgroups, 0, NULL) < 0 && errno != EPERM)
+	/* setgroups is denied where an ordinary user made the mapping; the groups then map to nobody. */
+	if (setgroups(0, NULL) < 0 && errno != EPERM)
 		return fail_errno(err, "setgroups", "in the user namespace");
-	if (syscall(SYS_setresgid, 0, 0, 0) < 0)
+	if (setresgid(0, 0, 0) < 0)
 		return fail_errno(err, "setresgid", "group 0 of the user namespace (is it mapped?)");
-	if (syscall(SYS_setresuid, 0, 0, 0) < 0)
+	if (setresuid(0, 0, 0) < 0)
 		return fail_errno(err, "setresuid", "user 0 of the user namespace (is it mapped?)");
 	return 0;
 }
@@ -153,7 +153,7 @@ int namespaces_time_offsets(const struct config *config, struct rootfs_error *er
 {
 	if (!config_new_ns(config, NS_TIME))
 		return 0;
-	/* Unshared for the children first; after the offsets are written, entered. Only while there is one thread. */
+	/* Unshared for the children first; after the offsets are written, entered. */
 	if (unshare((int)ns_types[NS_TIME].flag) < 0)
 		return fail_errno(err, "unshare", "time namespace");
 	if (config->time_offsets != NULL && *config->time_offsets != '\0' &&

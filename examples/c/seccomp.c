@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * linux.seccomp, compiled by libseccomp in the parent before anything is created: a profile that cannot be had is an early
- * error, and the child, which by then has the engine's threads, has only one system call to make.
+ * error, and the child has only one system call to make.
  */
 #include "minictr.h"
 
@@ -139,7 +139,7 @@ static int parse_flags(const struct config *config, unsigned *out, struct rootfs
 	} flags[] = {
 		{"SECCOMP_FILTER_FLAG_LOG", SECCOMP_FILTER_FLAG_LOG},
 		{"SECCOMP_FILTER_FLAG_SPEC_ALLOW", SECCOMP_FILTER_FLAG_SPEC_ALLOW},
-		{"SECCOMP_FILTER_FLAG_TSYNC", 0}, /* all other threads end with execve: nothing to keep in step */
+		{"SECCOMP_FILTER_FLAG_TSYNC", 0}, /* there is one thread: nothing to keep in step */
 	};
 	char **names;
 	int found = node_strings(&config->seccomp, "flags", &names, err);

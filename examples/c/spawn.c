@@ -15,17 +15,8 @@
 
 pid_t spawn_child(uint64_t flags)
 {
-	/* glibc keeps this thread's id for its locks, and only its own fork() corrects it. In a new pid namespace the stale
-	 * id can be that of one of the engine's threads, which could then take a recursive lock that the other one holds.
-	 * The kernel knows where glibc keeps it, and tells it here but not in the child. */
-	int *tid = NULL;
-	if (prctl(PR_GET_TID_ADDRESS, &tid) < 0)
-		tid = NULL; /* a kernel without checkpoint/restore */
 	/* Not clone3, which common seccomp filters refuse: minictr may run in a container itself. */
-	pid_t pid = (pid_t)syscall(SYS_clone, flags | SIGCHLD, 0, 0, 0, 0);
-	if (pid == 0 && tid != NULL)
-		*tid = (int)syscall(SYS_gettid);
-	return pid;
+	return (pid_t)syscall(SYS_clone, flags | SIGCHLD, 0, 0, 0, 0);
 }
 
 pid_t spawn_through(int (*enter)(void *, struct rootfs_error *), void *arg, uint64_t flags, struct rootfs_error *err)
