@@ -7,14 +7,17 @@
 //	prepare warm BUNDLE            the same after another call (of a broken document) was answered
 //	prepare parts BUNDLE           as warm, but for the steps "root" and "switch-root", in which the kernel walks the host's mounts
 //	prepare first BUNDLE           only that other call: how long the engine takes until it has answered once
-//	prepare early BUNDLE MICROS    rootfs_start, MICROS of the host's own work, then that call; without the work's time
+//	prepare early BUNDLE MICROS    rootfs_start on a thread of its own, MICROS of the host's own work, then that call; without the
+//	                               work's time
 //	prepare late BUNDLE MICROS     the same work, then rootfs_start and that call
+//	prepare forked BUNDLE          as cold, in a child of a parent that called rootfs_start
 //
 // Prints the nanoseconds, and the peak resident set of the init child in KiB. Under BENCH_MARK the two calls stand
 // between marks.
 #define _GNU_SOURCE
 #include <err.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <rootfs.h>
 #include <sched.h>
 #include <stdio.h>
@@ -95,11 +98,13 @@ static long set_up_in_parts(struct rootfs_request request)
 	return parts.spent;
 }
 
-static void start(void)
+static void *start(void *unused)
 {
+	(void)unused;
 	struct rootfs_error error = ROOTFS_ERROR_INIT;
 	if (rootfs_start(&error))
 		fail(&error);
+	return NULL;
 }
 
 // The processor's time, not a sleep: it is there for the engine only on another CPU.
@@ -116,17 +121,20 @@ static long measure(const char *mode, const struct rootfs_request *request, long
 	if (!strcmp(mode, "parts"))
 		return set_up_in_parts(*request);
 	long begin = now_ns();
-	if (!strcmp(mode, "cold") || !strcmp(mode, "warm")) {
+	if (!strcmp(mode, "cold") || !strcmp(mode, "warm") || !strcmp(mode, "forked")) {
 		set_up(request);
 	} else if (!strcmp(mode, "first")) {
 		broken_call();
 	} else if (!strcmp(mode, "early")) {
-		start();
+		pthread_t thread;
+		if (pthread_create(&thread, NULL, start, NULL))
+			errx(1, "no thread can be made");
 		work(micros);
 		broken_call();
+		pthread_join(thread, NULL);
 	} else if (!strcmp(mode, "late")) {
 		work(micros);
-		start();
+		start(NULL);
 		broken_call();
 	} else {
 		errx(2, "unknown mode %s", mode);
@@ -137,13 +145,15 @@ static long measure(const char *mode, const struct rootfs_request *request, long
 int main(int argc, char **argv)
 {
 	if (argc < 3)
-		errx(2, "usage: prepare cold|warm|parts|first BUNDLE, or prepare early|late BUNDLE MICROS");
+		errx(2, "usage: prepare cold|warm|parts|first|forked BUNDLE, or prepare early|late BUNDLE MICROS");
 	char options[4200];
 	struct rootfs_request request = ROOTFS_REQUEST_INIT;
 	request.config = read_config(argv[2], &request.config_len);
 	request.options = options;
 	request.options_len = (size_t)snprintf(options, sizeof options, "{\"bundle\":\"%s\"}", argv[2]);
 
+	if (!strcmp(argv[1], "forked"))
+		start(NULL);
 	if (unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS) < 0)
 		err(1, "unshare");
 	pid_t pid = fork();
