@@ -39,6 +39,7 @@ struct context_sleep {
 static struct context {
 	void *stack_pointer;
 	const struct context_sleep *sleep; /* NULL: not begun, or the host's own */
+	int is_due;                        /* its time is over */
 	void *(*function)(void *);
 	void *argument;
 } contexts[4]; /* the first is that of whoever calls */
@@ -152,7 +153,7 @@ __attribute__((used)) void context_begin(void)
 
 static int can_run(const struct context *c)
 {
-	return !c->sleep || __atomic_load_n(c->sleep->address, __ATOMIC_SEQ_CST) != c->sleep->value;
+	return !c->sleep || c->is_due || __atomic_load_n(c->sleep->address, __ATOMIC_SEQ_CST) != c->sleep->value;
 }
 
 /* The latest first: the caller is the last to go on while there is something to do for the runtime. */
@@ -164,27 +165,42 @@ static struct context *other_that_can_run(void)
 	return NULL;
 }
 
+/* Nothing happens before somebody's time is over. */
+static struct context *sleep_for_one(void)
+{
+	struct context *first = NULL;
+	struct timespec t;
+
+	for (int i = 0; i < made; i++)
+		if (contexts[i].sleep && contexts[i].sleep->nanoseconds >= 0 &&
+		    (!first || contexts[i].sleep->nanoseconds < first->sleep->nanoseconds))
+			first = &contexts[i];
+	if (!first) {
+		fputs("librootfs: the engine waits for itself\n", stderr);
+		abort();
+	}
+	t.tv_sec = first->sleep->nanoseconds / 1000000000;
+	t.tv_nsec = first->sleep->nanoseconds % 1000000000;
+	nanosleep(&t, NULL);
+	first->is_due = 1;
+	return first;
+}
+
 /* The runtime's futex (capi/overlay.sh). */
 void context_sleep(const struct context_sleep *sleep)
 {
-	struct context *self = running, *other;
+	struct context *self = running, *next;
 
 	self->sleep = sleep;
 	while (!can_run(self)) {
-		other = other_that_can_run();
-		if (other) {
-			switch_to(other);
-		} else if (sleep->nanoseconds >= 0) {
-			struct timespec t = { sleep->nanoseconds / 1000000000, sleep->nanoseconds % 1000000000 };
-
-			nanosleep(&t, NULL);
-			break;
-		} else {
-			fputs("librootfs: the engine waits for itself\n", stderr);
-			abort();
-		}
+		next = other_that_can_run();
+		if (!next)
+			next = sleep_for_one();
+		if (next != self)
+			switch_to(next);
 	}
 	self->sleep = NULL;
+	self->is_due = 0;
 }
 
 void contexts_run(void)
