@@ -22,8 +22,7 @@ const (
 	State       Code = 7
 	Engine      Code = 8
 	Forked      Code = 9
-	Threads     Code = 10
-	Internal    Code = 11
+	Internal    Code = 10
 )
 
 // Error says what failed, where in the configuration it was asked for, and which system call refused it.
