@@ -15,7 +15,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 bundle = Path(sys.argv[1])
 process = json.loads((bundle / "config.json").read_text())["process"]
 environment = dict(entry.split("=", 1) for entry in process.get("env", []))
-rootfs.validate(bundle)  # in the parent: this starts no thread in it
+rootfs.validate(bundle)  # in the parent: this starts nothing in it
 
 if libc.unshare(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | CLONE_NEWNET) != 0:
     sys.exit(f"unshare: {os.strerror(ctypes.get_errno())}")

@@ -44,7 +44,7 @@ static int set_up(const char *path, const char *options)
 	request.options_len = strlen(options);
 	if (rootfs_prepare(&request, &err) || rootfs_finalize(&err)) {
 		fprintf(stderr, "%s\n", err.message);
-		return err.code == ROOTFS_ERR_ENGINE || err.code == ROOTFS_ERR_THREADS || err.code == ROOTFS_ERR_INTERNAL ? 1 : 3;
+		return err.code == ROOTFS_ERR_ENGINE || err.code == ROOTFS_ERR_INTERNAL ? 1 : 3;
 	}
 	if (rootfs_verify(NULL, &report, &err)) {
 		fprintf(stderr, "verify: %s\n", err.message);
@@ -64,7 +64,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: host CONFIG OPTIONS FLAGS\n");
 		return 2;
 	}
-	/* Not fork and unshare: the engine's threads need their process in its pid namespace from the beginning. */
+	/* Not fork and unshare, which gives a pid namespace to the next child only: /proc would be the host's. */
 	child = (pid_t)syscall(SYS_clone, strtoul(argv[3], NULL, 0) | SIGCHLD, 0, 0, 0, 0);
 	if (child < 0) {
 		perror("clone");

@@ -9,8 +9,10 @@
 
 Importing the package loads a small C library that starts nothing: no thread, no handler, no descriptor. ``validate``, ``plan``,
 ``features`` and ``open_sources`` may be called in any process and thread. ``start``, ``prepare``, ``console``, ``finalize``
-and ``verify`` load a Go runtime into the process that calls: call them in the init child, after its fork and after it
-entered its namespaces. Every error is a :class:`RootfsError` with code, errno, operation and JSON pointer.
+and ``verify`` load a Go runtime into the process that calls. It has no thread: it works on the caller's, and between two
+calls it is memory, which a child that is forked has too. So a parent that calls ``start`` once saves each of its init
+children the start. ``prepare`` is for the root of the process that calls it: call it in the init child, in its mount
+namespace. Every error is a :class:`RootfsError` with code, errno, operation and JSON pointer.
 """
 
 from ._abi import error_from_bytes, error_to_bytes
@@ -27,7 +29,6 @@ from ._errors import (
     RootfsError,
     StateError,
     SyscallError,
-    ThreadsError,
     UnsafeError,
     UnsupportedError,
 )
@@ -52,7 +53,6 @@ __all__ = [
     "Sources",
     "StateError",
     "SyscallError",
-    "ThreadsError",
     "UnsafeError",
     "UnsupportedError",
     "console",

@@ -10,7 +10,7 @@ from typing import Any, cast
 from . import _abi
 from ._abi import lib, new_error
 from ._documents import Plan, Report
-from ._errors import RootfsError
+from ._errors import Code, RootfsError
 from ._request import Config, Progress, Request, Source
 from ._sources import Sources
 
@@ -31,6 +31,8 @@ def validate(config: Config, *, options: Mapping[str, Any] | None = None) -> Non
     Raises: :class:`InvalidError` with the ``pointer`` of the wrong field, or another :class:`RootfsError`.
 
     Threads and forks: any process, any thread, also one that forks later: the work is done in a short-lived helper process.
+    Only not where the helper would be the init of a pid namespace that was unshared or entered (:class:`StateError`), nor
+    once the root is switched, where it cannot be found.
     """
     error = new_error()
     _abi.check(lib.rootfs_validate(ctypes.byref(Request(config, options).struct), ctypes.byref(error)), error)
@@ -82,11 +84,15 @@ def open_sources(config: Config, *, userns: int = -1, options: Mapping[str, Any]
 
 
 def start() -> None:
-    """Begins to load the engine in this process and returns at once, so that the load overlaps with other work.
+    """Loads and starts the engine in this process, about 1 ms; the calls that need it do it where this was not called.
 
-    :func:`prepare` does it itself where this was not called.
+    In a parent, it is done for all children that are forked afterwards. To have other work overlap with it, call it on a
+    thread of your own: a call that comes meanwhile waits for it.
 
-    Raises, and threads and forks: as :func:`prepare`.
+    Raises: :class:`EngineError` where the engine is missing or cannot be started here, :class:`ForkedError`.
+
+    Threads and forks: any process, before or after it entered its namespaces, as long as the engine's file can be reached.
+    Not in a process that was forked during a call, or after :func:`prepare` (:class:`ForkedError`).
     """
     error = new_error()
     _abi.check(lib.rootfs_start(ctypes.byref(error)), error)
@@ -120,9 +126,10 @@ def prepare(
             step; the process is to exit then too.
 
     Threads and forks: call it in the init child, after the ``os.fork`` that made it and after it entered its user, mount
-    and pid namespaces. It loads the engine, a Go runtime with threads, into the process: a process forked from this one
-    afterwards cannot call it (:class:`ForkedError`), nor enter a user namespace. The parent may have had threads when it
-    forked. All work and all callbacks are on the calling thread; other Python threads run meanwhile.
+    and pid namespaces. It is for the root of this process: one that is forked from it afterwards, or from a callback, cannot
+    use the engine (:class:`ForkedError`). The parent may have threads when it forks, and may have called :func:`start`;
+    only a child that is forked while another thread is in a call that uses the engine is refused too. All work and all
+    callbacks are on the calling thread; other Python threads run meanwhile.
 
     Afterwards ``/`` and the working directory are the container's: Python modules not imported by now cannot be found.
     """
@@ -181,11 +188,12 @@ def verify(config: Config | None = None, *, options: Mapping[str, Any] | None = 
     """Compares what the kernel reports with what the config promised.
 
     Arguments: none for what this process has set up (after :func:`finalize`); otherwise a request as for
-    :func:`prepare`, in a process that stands in the container's root and namespaces.
+    :func:`prepare`, in a process that stands in the container's root and namespaces. A process from outside gets there with
+    :func:`start`, since the engine's file cannot be reached from inside, and then setns(2).
 
     Returns: the :class:`Report`; its list ``deviations`` is empty where all is as promised.
 
-    Raises: :class:`RootfsError` where the comparison could not be made. Threads and forks: as :func:`prepare`.
+    Raises: :class:`RootfsError` where the comparison could not be made. Threads and forks: as :func:`start`.
     """
     error, out = new_error(), ctypes.c_void_p()
     request = None if config is None else Request(config, options)
@@ -197,7 +205,9 @@ def verify(config: Config | None = None, *, options: Mapping[str, Any] | None = 
 def _document(out: ctypes.c_void_p) -> dict[str, Any]:
     parsed = json.loads(_abi.take_string(out))
     if not isinstance(parsed, dict):
-        raise RootfsError.of(11, operation="parse", message=f"the library gave a {type(parsed).__name__}, not an object")
+        raise RootfsError.of(
+            Code.INTERNAL, operation="parse", message=f"the library gave a {type(parsed).__name__}, not an object"
+        )
     return parsed
 
 

@@ -18,8 +18,7 @@ class Code(enum.IntEnum):
     STATE = 7
     ENGINE = 8
     FORKED = 9
-    THREADS = 10
-    INTERNAL = 11
+    INTERNAL = 10
 
 
 class RootfsError(Exception):
@@ -131,15 +130,9 @@ class EngineError(RootfsError):
 
 
 class ForkedError(RootfsError):
-    """This process was forked after its parent had loaded the engine: fork first, then prepare."""
+    """This process was forked during a call, or after its parent had called ``prepare``, which is for the parent's root."""
 
     _code = Code.FORKED
-
-
-class ThreadsError(RootfsError):
-    """Threads cannot be made here: a pending pid namespace (fork once more), RLIMIT_NPROC, a pids cgroup."""
-
-    _code = Code.THREADS
 
 
 class InternalError(RootfsError):

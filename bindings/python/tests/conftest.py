@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-NEWNS, NEWUTS, NEWIPC, NEWPID = 0x20000, 0x4000000, 0x8000000, 0x20000000
+NEWNS, NEWUTS, NEWIPC, NEWUSER, NEWPID = 0x20000, 0x4000000, 0x8000000, 0x10000000, 0x20000000
 MS_REC, MS_PRIVATE, MNT_DETACH = 0x4000, 1 << 18, 2
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -52,13 +52,18 @@ def forked(function):
     return value
 
 
+def enter_namespaces(flags=NEWNS | NEWUTS | NEWIPC | NEWPID):
+    """Gives this process new namespaces, the pid namespace to its next child."""
+    check(libc.unshare(flags))
+    # Whatever a test does wrong stays in here.
+    check(libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None))
+
+
 def init_child(function):
     """Runs ``function`` as pid 1 of a pid namespace, with a mount, uts and ipc namespace of its own."""
 
     def stage():
-        check(libc.unshare(NEWNS | NEWUTS | NEWIPC | NEWPID))
-        # Whatever a test does wrong stays in here.
-        check(libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None))
+        enter_namespaces()
         return forked(function)
 
     return forked(stage)

@@ -12,7 +12,20 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import MNT_DETACH, NEWNS, NEWPID, check, forked, init_child, libc, needs_root
+from conftest import (
+    MNT_DETACH,
+    NEWIPC,
+    NEWNS,
+    NEWPID,
+    NEWUSER,
+    NEWUTS,
+    check,
+    enter_namespaces,
+    forked,
+    init_child,
+    libc,
+    needs_root,
+)
 
 import rootfs
 
@@ -304,36 +317,104 @@ def test_calls_out_of_order_are_refused(bundle):
     init_child(child)
 
 
-def test_a_fork_after_the_engine_is_refused(bundle):
+def set_up(path):
+    """A whole set-up, looked at from inside."""
+    rootfs.prepare(path)
+    rootfs.finalize()
+    assert not path.exists(), "the host is still there"
+    assert [name for name in os.listdir("/proc") if name.isdigit()] == ["1"]
+    assert rootfs.verify()["deviations"] == []
+    return Path("/etc/hostname").read_text()
+
+
+def test_a_parent_may_start_the_engine_for_its_children(bundle):
+    path = bundle.write()
+    library = next(line for line in Path("/proc/self/maps").read_text().splitlines() if "/librootfs.so" in line)
+    engine = Path(library.split(maxsplit=5)[5]).parent / "librootfs"
+
+    def child():
+        # With the engine's file out of reach, a set-up works by what the parent has loaded, or not at all.
+        check(libc.mount(b"tmpfs", os.fsencode(engine), b"tmpfs", 0, None))
+        return set_up(path)
+
+    def parent():
+        with pytest.raises(rootfs.EngineError):
+            init_child(child)
+        rootfs.start()
+        for _ in range(3):
+            assert init_child(child) == "container\n"
+
+    forked(parent)
+
+
+def test_a_process_with_the_engine_may_enter_namespaces(bundle):
     path = bundle.write()
 
     def child():
         rootfs.start()
+        enter_namespaces(NEWUSER | NEWNS | NEWUTS | NEWIPC | NEWPID)
+        for file, line in (("setgroups", "deny"), ("uid_map", "0 0 1"), ("gid_map", "0 0 1")):
+            Path("/proc/self", file).write_text(line)
+        return forked(lambda: set_up(path))
 
-        def grandchild():
-            with pytest.raises(rootfs.ForkedError):
-                rootfs.prepare(path)
-            with pytest.raises(rootfs.ForkedError):
-                rootfs.finalize()
+    assert forked(child) == "container\n"
 
-        forked(grandchild)
+
+def test_a_call_waits_for_a_start_on_another_thread(bundle):
+    path = bundle.write()
+
+    def child():
+        thread = threading.Thread(target=rootfs.start)
+        thread.start()
+        rootfs.prepare(path)
+        thread.join()
+        rootfs.finalize()
+        return Path("/etc/hostname").read_text()
+
+    for _ in range(20):
+        assert init_child(child) == "container\n"
+
+
+def test_a_fork_from_a_callback_or_after_prepare_is_refused(bundle):
+    path = bundle.write()
+    config, options = bundle.config, {"bundle": str(path)}
+    calls = (rootfs.start, lambda: rootfs.prepare(config, options=options), rootfs.console, rootfs.finalize, rootfs.verify)
+
+    def refused(why):
+        for call in calls:
+            with pytest.raises(rootfs.ForkedError, match=why):
+                call()
+
+    def child():
+        rootfs.start()
+        rootfs.prepare(path, on_mounts_ready=lambda: forked(lambda: refused("callback")))
+        forked(lambda: refused("rootfs_prepare"))
+        rootfs.finalize()
+        forked(lambda: refused("rootfs_prepare"))
+        # Which is no matter to the one that was there before.
+        assert rootfs.verify()["deviations"] == []
 
     init_child(child)
 
 
-def test_a_pending_pid_namespace_is_refused(bundle):
+def test_a_pending_pid_namespace_gets_no_helper_for_its_init(bundle):
     path = bundle.write()
+    questions = (lambda: rootfs.validate(path), lambda: rootfs.plan(path), rootfs.features, lambda: rootfs.open_sources(path))
 
     def child():
-        check(libc.unshare(NEWNS | NEWPID))
-        with pytest.raises(rootfs.ThreadsError):
-            rootfs.prepare(path)
+        enter_namespaces()
+        for ask in questions:
+            with pytest.raises(rootfs.StateError, match="pid namespace"):
+                ask()
+        rootfs.start()
+        return forked(lambda: set_up(path))
 
-    forked(child)
+    assert forked(child) == "container\n"
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
-def test_a_parent_full_of_threads_may_fork(bundle):
+@pytest.mark.parametrize("started", [False, True])
+def test_a_parent_full_of_threads_may_fork(bundle, started):
     path, stop = bundle.write(), threading.Event()
 
     def busy():
@@ -342,22 +423,21 @@ def test_a_parent_full_of_threads_may_fork(bundle):
             sorted(os.urandom(2000))
             time.sleep(0.0005)
 
-    threads = [threading.Thread(target=busy) for _ in range(16)]
-    for thread in threads:
-        thread.start()
-    try:
-        for _ in range(20):
-
-            def child():
-                rootfs.prepare(path)
-                rootfs.finalize()
-                return Path("/etc/hostname").read_text()
-
-            assert init_child(child) == "container\n"
-    finally:
-        stop.set()
+    def parent():
+        if started:
+            rootfs.start()
+        threads = [threading.Thread(target=busy) for _ in range(16)]
         for thread in threads:
-            thread.join()
+            thread.start()
+        try:
+            for _ in range(20):
+                assert init_child(lambda: set_up(path)) == "container\n"
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+
+    forked(parent)
 
 
 def test_other_python_threads_run_meanwhile(bundle):

@@ -110,7 +110,7 @@ def test_threads_may_ask_at_the_same_time(bundle):
     assert failures == []
 
 
-def test_importing_and_asking_start_nothing(bundle):
+def test_importing_asking_and_starting_leave_the_process_as_it_was(bundle):
     """In a process of its own, since pytest's has a history."""
     program = f"""
 import os, sys
@@ -127,8 +127,12 @@ sys.path.insert(0, {str(HERE.parent)!r})
 import rootfs
 path = pathlib.Path({str(bundle.write())!r})
 rootfs.validate(path), rootfs.plan(path), rootfs.features(), rootfs.open_sources(path).close()
-after = state()
-assert before == after, [(name, before[name], after[name]) for name in before if before[name] != after[name]]
+def same():
+    after = state()
+    assert before == after, [(name, before[name], after[name]) for name in before if before[name] != after[name]]
+same()
+rootfs.start()
+same()
 """
     subprocess.run([sys.executable, "-c", program], check=True)
 

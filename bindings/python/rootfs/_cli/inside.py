@@ -20,7 +20,7 @@ class CannotEnter(Exception):
 def verify(pid: int, bundle: Path, options: Mapping[str, Any]) -> rootfs.Report:
     """The report of :func:`rootfs.verify` for the bundle's config, made in the namespaces and the root of process ``pid``.
 
-    Call it in a process with one thread. Raises :class:`rootfs.RootfsError`, or :class:`CannotEnter`.
+    Raises :class:`rootfs.RootfsError`, or :class:`CannotEnter`.
     """
     reader, writer = os.pipe()
     child = os.fork()
@@ -57,34 +57,28 @@ def _inside(writer: int, pid: int, bundle: Path, options: Mapping[str, Any]) -> 
     # The umask is one of the promises, and a process has its own.
     status = Path(f"/proc/{pid}/status").read_text()
     os.umask(int(status.partition("\nUmask:")[2].split()[0], 8))
-    mount = _enter_all_but_mount(pid)
+    # The engine is a file of the host, so it is loaded before the host's files are out of reach.
+    rootfs.start()
+    _enter(pid)
+    os.fchdir(root)
+    os.chroot(".")
     # A pid or time namespace is only entered by the next child; without it the container's /proc would not show us.
     member = os.fork()
     if member != 0:
         os.waitpid(member, 0)
         return
-    # The engine is a file of the host, so it is loaded before the host's files are out of reach; entering a mount
-    # namespace then needs a file system context that is this thread's own.
-    rootfs.start()
-    kernel.unshare(kernel.CLONE_FS)
-    if mount is not None:
-        kernel.setns(mount, kernel.NAMESPACES["mount"])
-    os.fchdir(root)
-    os.chroot(".")
     report = b"r" + json.dumps(rootfs.verify(document, options=wanted)).encode()
     while report:
         report = report[os.write(writer, report) :]
 
 
-def _enter_all_but_mount(pid: int) -> int | None:
-    """Enters those namespaces of the process that are not this one's already; gives a descriptor of its mount namespace."""
+def _enter(pid: int) -> None:
+    """Enters those namespaces of the process that are not this one's already."""
     fds = {}
     for name in kernel.NAMESPACES:
         path = kernel.namespace_path(pid, name)
         if os.path.exists(path) and not os.path.samefile(path, kernel.namespace_path("self", name)):
             fds[name] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    mount = fds.pop("mount", None)
     for name, fd in fds.items():
         kernel.setns(fd, kernel.NAMESPACES[name])
         os.close(fd)
-    return mount

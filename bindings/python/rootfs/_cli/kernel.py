@@ -24,8 +24,6 @@ NAMESPACES = {
 PROC_NAMES = {"network": "net", "mount": "mnt"}
 """Names in /proc/PID/ns where they are not OCI's."""
 
-CLONE_FS = 0x00000200
-
 # fmt: off
 CAPABILITIES = (
     "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP",

@@ -31,8 +31,8 @@ class InitFailed(Exception):
 def run(bundle: Path, options: Mapping[str, Any], on_progress: Callable[[Mapping[str, Any]], None] | None) -> int:
     """Runs the bundle and returns its exit status, as a shell does (128 + number for a signal).
 
-    Call it in a process with one thread: the stage cannot enter a user namespace otherwise. Raises
-    :class:`rootfs.RootfsError` with what the init child met, or :class:`InitFailed`.
+    Call it on the main thread, which alone may handle signals. Raises :class:`rootfs.RootfsError` with what the init child
+    met, or :class:`InitFailed`.
     """
     config = json.loads((bundle / "config.json").read_bytes())
     if not (config.get("process") or {}).get("args"):

@@ -25,12 +25,10 @@ pub const ROOTFS_ERR_HOOK: c_int = 6;
 pub const ROOTFS_ERR_STATE: c_int = 7;
 /// The engine is missing, is not of this build, or cannot be started here.
 pub const ROOTFS_ERR_ENGINE: c_int = 8;
-/// This process was forked after the engine was loaded.
+/// This process was forked during a call, or after `rootfs_prepare`.
 pub const ROOTFS_ERR_FORKED: c_int = 9;
-/// Threads cannot be made here.
-pub const ROOTFS_ERR_THREADS: c_int = 10;
 /// A defect of the library: the tail of `message` has the stack.
-pub const ROOTFS_ERR_INTERNAL: c_int = 11;
+pub const ROOTFS_ERR_INTERNAL: c_int = 10;
 
 /// `struct rootfs_error`: plain bytes, smaller than PIPE_BUF.
 #[repr(C)]

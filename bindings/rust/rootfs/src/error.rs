@@ -28,10 +28,9 @@ pub enum Error {
     State(Details),
     /// The engine is missing, is not of this build, or cannot be started here.
     Engine(Details),
-    /// This process was forked after the engine was loaded.
+    /// This process was forked during a call, or after its parent had called [`prepare`](crate::Request::prepare), which is
+    /// for the parent's root.
     Forked(Details),
-    /// Threads cannot be made here: a pending pid namespace (fork once more), RLIMIT_NPROC, a pids cgroup.
-    Threads(Details),
     /// A defect of the library; the tail of `message` has the stack.
     Internal(Details),
     /// A kind that a newer library has and this crate does not know, by its number.
@@ -61,7 +60,7 @@ impl Error {
     pub fn details(&self) -> &Details {
         match self {
             Self::Invalid(d) | Self::System(d) | Self::Unsafe(d) | Self::Unsupported(d) | Self::Callback(d) => d,
-            Self::Hook(d) | Self::State(d) | Self::Engine(d) | Self::Forked(d) | Self::Threads(d) => d,
+            Self::Hook(d) | Self::State(d) | Self::Engine(d) | Self::Forked(d) => d,
             Self::Internal(d) | Self::Other(_, d) => d,
         }
     }
@@ -78,7 +77,6 @@ impl Error {
             Self::State(_) => sys::ROOTFS_ERR_STATE,
             Self::Engine(_) => sys::ROOTFS_ERR_ENGINE,
             Self::Forked(_) => sys::ROOTFS_ERR_FORKED,
-            Self::Threads(_) => sys::ROOTFS_ERR_THREADS,
             Self::Internal(_) => sys::ROOTFS_ERR_INTERNAL,
             Self::Other(code, _) => *code,
         }
@@ -128,7 +126,6 @@ impl Error {
             sys::ROOTFS_ERR_STATE => Self::State(details),
             sys::ROOTFS_ERR_ENGINE => Self::Engine(details),
             sys::ROOTFS_ERR_FORKED => Self::Forked(details),
-            sys::ROOTFS_ERR_THREADS => Self::Threads(details),
             sys::ROOTFS_ERR_INTERNAL => Self::Internal(details),
             other => Self::Other(other, details),
         }

@@ -29,8 +29,10 @@ pub fn features() -> Result<serde_json::Value> {
     document(|json, error| unsafe { sys::rootfs_features(json, error) })
 }
 
-/// Begins to load the engine in this process and returns at once, so that the load overlaps with other work.
-/// [`Request::prepare`](crate::Request::prepare) does it itself where this was not called; the same conditions hold.
+/// Loads and starts the engine in this process, about 1 ms; the calls that need it do it where this was not called.
+///
+/// In a parent, it is done for all children that are forked afterwards. To have other work overlap with it, call it on a
+/// thread of your own: a call that comes meanwhile waits for it.
 pub fn start() -> Result<()> {
     // SAFETY: the pointer is valid for the call.
     call(|error| unsafe { sys::rootfs_start(error) })

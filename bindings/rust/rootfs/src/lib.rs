@@ -25,9 +25,11 @@
 //! Linking the library starts nothing: no thread, no handler, no descriptor. [`validate`](Request::validate),
 //! [`plan`](Request::plan), [`open_sources`](Request::open_sources) and [`features`] may be called in any process and from any
 //! thread: they run in a short-lived helper process. [`start`], [`prepare`](Request::prepare) and
-//! [`verify`](Request::verify) load a Go runtime, with threads, into the process that calls: call them in the init child, after
-//! the fork that made it and after it entered its user, mount and pid namespaces. A process that was forked after its
-//! parent loaded the engine gets [`Error::Forked`].
+//! [`verify`](Request::verify) load a Go runtime into the process that calls. It has no thread: it works on the caller's, and
+//! between two calls it is memory, which a child that is forked has too. So a parent that calls [`start`] once saves each of
+//! its init children the start, and a process with the engine may enter any namespace. [`prepare`](Request::prepare) is for
+//! the root of the process that calls it: call it in the init child, in its namespaces. A process that was forked after it,
+//! or while a call was going on (from a callback, or by another thread), gets [`Error::Forked`].
 //!
 //! A child of a parent with threads allocates memory here (the library does too), which POSIX does not promise to work and
 //! glibc makes work. What the standard library locks for itself stays locked where another thread held it at the fork:

@@ -121,7 +121,9 @@ impl<'a> Request<'a> {
         sources.iter().fold(self, |request, source| request.source(source.mount, source.fd.as_fd()))
     }
 
-    /// Checks the request without touching anything. Any process, any thread.
+    /// Checks the request without touching anything. Any process, any thread; only not where the helper process would be the
+    /// init of a pid namespace that was unshared or entered ([`Error::State`]), nor once the root is switched, where it cannot
+    /// be found. The same holds for the other calls that say "any process".
     pub fn validate(&self) -> Result<()> {
         let (_options, request) = self.to_c()?;
         // SAFETY: both pointers are valid for the call.
@@ -150,7 +152,8 @@ impl<'a> Request<'a> {
     }
 
     /// Compares what the kernel reports with what the config promised, in a process that stands in the container's root and
-    /// namespaces. Loads the engine, as [`prepare`](Self::prepare) does.
+    /// namespaces. A process from outside gets there with [`start`](crate::start), since the engine's file cannot be reached
+    /// from inside, and then setns(2).
     pub fn verify(&self) -> Result<Report> {
         let (_options, request) = self.to_c()?;
         // SAFETY: the three pointers are valid for the call.

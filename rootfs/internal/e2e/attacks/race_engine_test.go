@@ -11,6 +11,7 @@ import (
 
 	"github.com/librootfs/librootfs/rootfs"
 	"github.com/librootfs/librootfs/rootfs/internal/e2e"
+	"github.com/librootfs/librootfs/rootfs/internal/errs"
 	"github.com/librootfs/librootfs/rootfs/internal/nstest"
 	"golang.org/x/sys/unix"
 )
@@ -91,7 +92,7 @@ var runRace = nstest.Define("attacks.race", func(in race) (o outcome, err error)
 		switch {
 		case err == nil:
 			o.Done++
-		case errors.As(err, &e) && e.Code != 11:
+		case errors.As(err, &e) && e.Code != errs.Internal:
 			o.Refused[fmt.Sprintf("%s: %v (code %d)", e.Op, e.Errno, e.Code)]++
 		default:
 			return true, err

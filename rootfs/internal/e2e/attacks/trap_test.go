@@ -11,6 +11,7 @@ import (
 
 	"github.com/librootfs/librootfs/rootfs"
 	"github.com/librootfs/librootfs/rootfs/internal/e2e"
+	"github.com/librootfs/librootfs/rootfs/internal/errs"
 	"github.com/librootfs/librootfs/rootfs/internal/nstest"
 )
 
@@ -146,7 +147,7 @@ func (x *trap) always(r e2e.Result, err error) {
 	if err != nil && !errors.As(err, &e) {
 		x.t.Errorf("%s: not an error of the library's own: %v", r.Stage, err)
 	}
-	if e != nil && (e.Op == "" || e.Code == 0 || e.Code == 11) {
+	if e != nil && (e.Op == "" || e.Code == 0 || e.Code == errs.Internal) {
 		x.t.Errorf("%s: not a clear error: %#v", r.Stage, e)
 	}
 	if err != nil {

@@ -5,17 +5,24 @@ use std::io::{self, Read, Write};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
+/// The namespaces of an init child.
+pub const NAMESPACES: libc::c_int = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC;
+
 /// Runs `body` in an init child (pid 1 of a pid namespace, with a mount, uts and ipc namespace of its own) and gives its answer,
 /// or its panic as this test's.
 pub fn init_child(body: impl FnOnce() -> String) -> String {
     forked(|| {
-        let flags = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC;
-        check(unsafe { libc::unshare(flags) });
-        // Whatever the test does wrong stays in here.
-        let none = std::ptr::null();
-        check(unsafe { libc::mount(none, c"/".as_ptr(), none, libc::MS_REC | libc::MS_PRIVATE, std::ptr::null()) });
+        enter(NAMESPACES);
         forked(body)
     })
+}
+
+/// Gives this process new namespaces, the pid namespace to its next child.
+pub fn enter(flags: libc::c_int) {
+    check(unsafe { libc::unshare(flags) });
+    // Whatever the test does wrong stays in here.
+    let none = std::ptr::null();
+    check(unsafe { libc::mount(none, c"/".as_ptr(), none, libc::MS_REC | libc::MS_PRIVATE, std::ptr::null()) });
 }
 
 /// Runs `body` in a forked child.

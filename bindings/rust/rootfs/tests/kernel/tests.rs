@@ -1,17 +1,20 @@
 //! The tests.
 
 use std::error::Error as _;
+use std::ffi::CString;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::panic::{catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rootfs::{Error, Terminal};
 use serde_json::json;
 
-use crate::child::{forked, init_child, panic_of};
+use crate::child::{check, enter, forked, init_child, panic_of, NAMESPACES};
 use crate::root::{mount_options, write_error, Bundle};
 
 macro_rules! all {
@@ -31,8 +34,11 @@ all![
     a_parent_opens_what_the_child_cannot,
     descriptors_are_as_they_were,
     prepare_twice_is_refused,
-    a_fork_after_the_engine_is_refused,
-    a_pending_pid_namespace_is_refused,
+    a_parent_may_start_the_engine_for_its_children,
+    a_process_with_the_engine_may_enter_namespaces,
+    a_call_waits_for_a_start_on_another_thread,
+    a_fork_from_a_callback_or_after_prepare_is_refused,
+    a_pending_pid_namespace_gets_no_helper_for_its_init,
     a_parent_full_of_threads_may_fork,
     a_parent_may_ask_and_then_fork,
     another_process_can_be_verified,
@@ -240,50 +246,159 @@ fn prepare_twice_is_refused() {
     });
 }
 
-fn a_fork_after_the_engine_is_refused() {
-    let bundle = Bundle::new();
-    init_child(|| {
-        rootfs::start().unwrap();
-        forked(|| {
-            let error = bundle.request().prepare().unwrap_err();
-            assert!(matches!(error, Error::Forked(_)), "{error:?}");
-            String::new()
-        })
+/// A whole set-up, looked at from inside.
+fn set_up(bundle: &Bundle) -> String {
+    let finalized = bundle.request().prepare().unwrap().finalize().unwrap();
+    assert!(!bundle.path.exists(), "the host is still there");
+    let processes = fs::read_dir("/proc").unwrap().filter(|entry| {
+        let name = entry.as_ref().unwrap().file_name();
+        name.to_str().unwrap().parse::<u32>().is_ok()
     });
+    assert_eq!(processes.count(), 1, "processes in /proc");
+    let report = finalized.verify().unwrap();
+    assert!(report.deviations.is_empty(), "{:?}", report.deviations);
+    fs::read_to_string("/etc/hostname").unwrap()
 }
 
-fn a_pending_pid_namespace_is_refused() {
+fn a_parent_may_start_the_engine_for_its_children() {
     let bundle = Bundle::new();
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    let library =
+        maps.lines().find_map(|line| line.find('/').map(|at| &line[at..]).filter(|path| path.contains("/librootfs.so")));
+    let engine = Path::new(library.unwrap()).with_file_name("librootfs");
+    let engine = CString::new(engine.as_os_str().as_bytes()).unwrap();
+    let hide_engine = || {
+        let tmpfs = c"tmpfs".as_ptr();
+        check(unsafe { libc::mount(tmpfs, engine.as_ptr(), tmpfs, 0, std::ptr::null()) });
+    };
     forked(|| {
-        assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNS | libc::CLONE_NEWPID) }, 0);
-        let error = bundle.request().prepare().unwrap_err();
-        assert!(matches!(error, Error::Threads(_)), "{error:?}");
+        init_child(|| {
+            hide_engine();
+            let error = bundle.request().prepare().unwrap_err();
+            assert!(matches!(error, Error::Engine(_)), "{error:?}");
+            String::new()
+        });
+        rootfs::start().unwrap();
+        assert_eq!(fs::read_dir("/proc/self/task").unwrap().count(), 1, "the engine has threads");
+        for _ in 0..3 {
+            // With the engine's file out of reach, a set-up works by what the parent has loaded.
+            let answer = init_child(|| {
+                hide_engine();
+                set_up(&bundle)
+            });
+            assert_eq!(answer, "container\n");
+        }
         String::new()
     });
 }
 
+fn a_process_with_the_engine_may_enter_namespaces() {
+    let bundle = Bundle::new();
+    let answer = forked(|| {
+        rootfs::start().unwrap();
+        enter(NAMESPACES | libc::CLONE_NEWUSER);
+        for (file, line) in [("setgroups", "deny"), ("uid_map", "0 0 1"), ("gid_map", "0 0 1")] {
+            fs::write(Path::new("/proc/self").join(file), line).unwrap();
+        }
+        forked(|| set_up(&bundle))
+    });
+    assert_eq!(answer, "container\n");
+}
+
+fn a_call_waits_for_a_start_on_another_thread() {
+    let bundle = Bundle::new();
+    for _ in 0..20 {
+        let answer = init_child(|| {
+            let starts = std::thread::spawn(rootfs::start);
+            let prepared = bundle.request().prepare().unwrap();
+            starts.join().unwrap().unwrap();
+            prepared.finalize().unwrap();
+            fs::read_to_string("/etc/hostname").unwrap()
+        });
+        assert_eq!(answer, "container\n");
+    }
+}
+
+fn a_fork_from_a_callback_or_after_prepare_is_refused() {
+    let bundle = Bundle::new();
+    let refused = |why: &str| {
+        forked(|| {
+            let errors =
+                [rootfs::start().unwrap_err(), bundle.request().prepare().unwrap_err(), bundle.request().verify().unwrap_err()];
+            for error in errors {
+                assert!(matches!(error, Error::Forked(_)) && error.to_string().contains(why), "{error:?}");
+            }
+            String::new()
+        })
+    };
+    init_child(|| {
+        rootfs::start().unwrap();
+        let mut called = false;
+        let request = bundle.request().on_mounts_ready(|| {
+            refused("callback");
+            called = true;
+            Ok::<(), Error>(())
+        });
+        let prepared = request.prepare().unwrap();
+        refused("rootfs_prepare");
+        let finalized = prepared.finalize().unwrap();
+        refused("rootfs_prepare");
+        // Which is no matter to the one that was there before.
+        assert!(finalized.verify().unwrap().deviations.is_empty());
+        assert!(called);
+        String::new()
+    });
+}
+
+fn a_pending_pid_namespace_gets_no_helper_for_its_init() {
+    let bundle = Bundle::new();
+    let answer = forked(|| {
+        enter(NAMESPACES);
+        let errors = [
+            bundle.request().validate().unwrap_err(),
+            bundle.request().plan().unwrap_err(),
+            bundle.request().open_sources(None).unwrap_err(),
+            rootfs::features().unwrap_err(),
+        ];
+        for error in errors {
+            assert!(matches!(error, Error::State(_)) && error.to_string().contains("pid namespace"), "{error:?}");
+        }
+        rootfs::start().unwrap();
+        forked(|| set_up(&bundle))
+    });
+    assert_eq!(answer, "container\n");
+}
+
 fn a_parent_full_of_threads_may_fork() {
     let bundle = Bundle::new();
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        for n in 0..8usize {
-            let stop = &stop;
-            scope.spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    std::hint::black_box(vec![0u8; 1 + n * 4096]);
-                    std::thread::sleep(std::time::Duration::from_micros(50));
+    for started in [false, true] {
+        forked(|| {
+            if started {
+                rootfs::start().unwrap();
+            }
+            let stop = AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                for n in 0..8usize {
+                    let stop = &stop;
+                    scope.spawn(move || {
+                        while !stop.load(Ordering::Relaxed) {
+                            std::hint::black_box(vec![0u8; 1 + n * 4096]);
+                            std::thread::sleep(std::time::Duration::from_micros(50));
+                        }
+                    });
                 }
+                let children = catch_unwind(|| {
+                    for _ in 0..30 {
+                        assert_eq!(init_child(|| set_up(&bundle)), "container\n");
+                    }
+                });
+                // Also where one failed: the scope waits for its threads.
+                stop.store(true, Ordering::Relaxed);
+                children.unwrap_or_else(|payload| resume_unwind(payload));
             });
-        }
-        for _ in 0..30 {
-            let answer = init_child(|| {
-                bundle.request().prepare().unwrap().finalize().unwrap();
-                fs::read_to_string("/etc/hostname").unwrap()
-            });
-            assert_eq!(answer, "container\n");
-        }
-        stop.store(true, Ordering::Relaxed);
-    });
+            String::new()
+        });
+    }
 }
 
 fn a_parent_may_ask_and_then_fork() {
