@@ -35,6 +35,7 @@ struct engine_call {
 	 * per thread by the caller, zero at first. */
 	stack_t *go_stack;
 	int32_t ready_result;
+	int32_t begun;                  /* result of PREPARE: 1 from where it changes something */
 	char *text;                     /* result of VERIFY, PLAN, FEATURES: from malloc, NUL-terminated */
 	struct rootfs_source *sources;  /* result of OPEN_SOURCES: room for sources_room, from the caller */
 	size_t sources_room, sources_count;

@@ -134,7 +134,8 @@ const char *rootfs_version(void);
 int rootfs_start(struct rootfs_error *err);
 
 /* Mounts, devices, hooks, switch of the root, working directory: everything up to a root in which the host can still
- * write. On an error the process is to exit; with a mount namespace of its own nothing stays behind.
+ * write. The caller stands in the container's namespaces; while a pid namespace is pending (unshare, and no fork yet) it is
+ * ROOTFS_ERR_STATE. On an error the process is to exit; with a mount namespace of its own nothing stays behind.
  * err may be NULL. */
 int rootfs_prepare(const struct rootfs_request *request, struct rootfs_error *err);
 

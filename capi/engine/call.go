@@ -79,7 +79,7 @@ func prepare(call *C.struct_engine_call) error {
 	if err != nil {
 		return err
 	}
-	begun = true
+	begun, call.begun = true, 1
 	prepared, err = rootfs.Prepare(p, host(call))
 	return err
 }

@@ -20,7 +20,7 @@
 static _Atomic pid_t holder;            /* the thread that is inside: the lock, a futex */
 static _Atomic int waiting;             /* threads that want to be */
 static _Atomic pid_t *_Atomic mine;     /* the page: the process that has used the engine, 0 in a child that has not yet */
-static _Atomic int preparing;           /* rootfs_prepare was called */
+static _Atomic int preparing;           /* rootfs_prepare has begun to work */
 static const struct engine_entry *entry;
 static int started;
 static _Thread_local stack_t go_stack; /* engine.h */
@@ -112,12 +112,15 @@ int process_run(struct engine_call *call)
 
 	if (code)
 		return code;
-	code = load(&call->error);
+	if (call->op == ENGINE_PREPARE && pid_namespace_pending())
+		code = fail(&call->error, ROOTFS_ERR_STATE, 0, "rootfs_prepare", "a pid namespace is pending in this process (unshare or setns): the "
+			    "container's /proc would be that of another one, and a hook could become its init: fork once more, and call in the child");
+	if (!code)
+		code = load(&call->error);
 	if (!code) {
-		if (call->op == ENGINE_PREPARE)
-			atomic_store(&preparing, 1);
 		call->go_stack = &go_stack;
 		code = entry->run(call);
+		atomic_fetch_or(&preparing, call->begun);
 	}
 	leave();
 	return code;

@@ -97,14 +97,15 @@ static int mind(void *p)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + (WTERMSIG(status) & 63);
 }
 
-/* A pid namespace that unshare or setns made pending, and that has no init yet: its first process must be the host's, and
- * the namespace would die with ours. */
-static int pid_namespace_pending(void)
+enum pending pid_namespace_pending(void)
 {
-	char link[64];
+	char own[64], next[64];
+	ssize_t n = readlink("/proc/thread-self/ns/pid", own, sizeof own);
+	ssize_t m = n > 0 ? readlink("/proc/thread-self/ns/pid_for_children", next, sizeof next) : n;
 
-	return readlink("/proc/thread-self/ns/pid", link, sizeof link) > 0 &&
-	       readlink("/proc/thread-self/ns/pid_for_children", link, sizeof link) < 0;
+	if (n > 0 && m < 0)
+		return PENDING_WITHOUT_INIT;
+	return n != m || (n > 0 && memcmp(own, next, (size_t)n)) ? PENDING : NOT_PENDING;
 }
 
 static int refuse(struct rootfs_error *error, const char *path, int status)
@@ -127,8 +128,9 @@ int spawn_helper(const char *path, const int fds[SPAWN_FDS], int diagnostics, in
 	int pid, err, wait_status = 0;
 	sigset_t all, old;
 
-	if (pid_namespace_pending())
-		return fail(error, ROOTFS_ERR_STATE, 0, "clone", "a pid namespace is pending in this process (unshare or setns), and a helper "
+	/* Its first process must be the host's: the namespace would die with ours. */
+	if (pid_namespace_pending() == PENDING_WITHOUT_INIT)
+		return fail(error, ROOTFS_ERR_STATE, 0, "clone", "a pid namespace is pending in this process, and a helper "
 			    "process would become its init: make this call before, or in the child that is to be its init");
 	job.stacks = mmap(NULL, (size_t)2 * STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
 	if (job.stacks == MAP_FAILED)

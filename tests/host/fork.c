@@ -109,9 +109,15 @@ static void refused_in_new_pid_namespace(void)
 /* What is prepared is the parent's root, and to be finalized by the parent. */
 static void prepared_then_fork(void)
 {
+	struct rootfs_request wrong;
+
 	need_root();
 	small_request(&request);
 	own_mounts();
+	/* One that is refused before it has changed anything is none. */
+	long_request(&wrong);
+	REFUSED(rootfs_prepare(&wrong, &error), ROOTFS_ERR_INVALID, "/linux/maskedPaths/0");
+	as_child(set_up_once, 20);
 	WORKS(rootfs_prepare(&request, &error));
 	as_child(refused_in_fork, 10);
 	as_child(refused_in_new_pid_namespace, 10);

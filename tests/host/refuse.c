@@ -41,9 +41,13 @@ static void pending_pid_namespace(void)
 	WORKS(rootfs_start(&error));
 	/* Its first process must be the host's child, not a helper of the library. */
 	REFUSED(rootfs_validate(&request, &error), ROOTFS_ERR_STATE, "pid namespace is pending");
+	/* And the container's /proc is to be that of its processes. */
+	REFUSED(rootfs_prepare(&request, &error), ROOTFS_ERR_STATE, "fork once more");
 	snapshot_take(&after);
 	snapshot_same(&before, &after, "");
 	as_child(works_in_child, 20);
+	/* It has an init, or had one, and is still not this process's own. */
+	REFUSED(rootfs_prepare(&request, &error), ROOTFS_ERR_STATE, "fork once more");
 }
 
 /* As an ordinary user whose processes are counted: root's are not held to the limit. */

@@ -9,8 +9,7 @@ import (
 )
 
 // below labels everything in a directory, and nothing where path is none or a symlink: that selinux.Chcon has allowed it says
-// nothing of where it leads. selinux.Chcon would do so with many goroutines, for
-// which the process that calls may be unable to make threads; and by path, which somebody who has the tree can lead elsewhere.
+// nothing of where it leads. selinux.Chcon would do so by path, which somebody who has the tree can lead elsewhere.
 func below(path, label string) error {
 	dir, err := linux.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW)
 	if errs.Is(err, unix.ENOTDIR) {

@@ -116,6 +116,8 @@ def _stage(
     wanted = {n["type"]: n.get("path") for n in (config.get("linux") or {}).get("namespaces") or ()}
     if unknown := wanted.keys() - kernel.NAMESPACES.keys():
         raise InitFailed(f"no namespace {min(unknown)}")
+    # The engine is a file of the host, which a namespace that is joined may not have; the init child has it from here.
+    rootfs.start()
     for name, flag in kernel.NAMESPACES.items():
         if name not in wanted:
             continue
