@@ -35,13 +35,12 @@ comma=
 	# Even where it is told not to, the runtime looks for its CPU limit, and throws it away: it reads the host's whole mount
 	# table for that, twentieth part of the start on a small host and milliseconds on one with many mounts.
 	patch runtime/cgroup_linux.go 1 's/^\tc, err := cgroup.OpenCPU/\treturn\n&/'
-	# There is one P and one goroutine that wants it. Around each system call the runtime offers the P to others, and the
-	# monitor takes it away after 20 us: with umount2(2) alone that costs four switches of threads, to get it back.
+	# There is one P and one goroutine that wants it: nobody to offer it to around each system call.
 	patch syscall/syscall_linux.go 4 's/^\truntime_\(enter\|exit\)syscall()$//'
 	# The background scavenger uses timers, and for the first timer the runtime opens an epoll and an event descriptor that stay. What it
 	# is for, to give memory back while a program idles, is of no use here; the memory limit does without it.
 	patch runtime/mgcscavenge.go 1 's/^\tc <- 1$/&\n\treturn/'
-	# The monitor thread takes the P from system calls and calls of C that take long, and preempts goroutines for others. There are no
+	# The monitor takes the P from calls of C that take long, and preempts goroutines for others. There are no
 	# others: it would only wake up, every 20 us in the beginning.
 	patch runtime/proc.go 10 's/^const haveSysmon = .*/const haveSysmon = false/
 		# The first goroutine is bound to its thread while it initializes packages, so that another thread is needed for those that

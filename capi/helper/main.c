@@ -138,6 +138,6 @@ int main(void)
 		send_sources(call.sources, call.sources_count);
 	}
 	write_at(&reply, sizeof reply, 0);
-	/* Not exit: nothing is buffered, and the engine's threads need no farewell. */
+	/* Not exit: nothing is buffered. */
 	_exit(0);
 }

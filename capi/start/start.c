@@ -63,8 +63,7 @@ static int check_memory(size_t size, int protection, const char *limit, struct r
  *
  * The host's environment is not in it: GODEBUG, GOGC and the like in the environment of some container runtime must not
  * steer this library. What is in it instead fits a process that lives some milliseconds. One P: everything runs on the
- * caller's thread (contexts.c). No collection before 64 MiB, which only a huge
- * document reaches. */
+ * caller's thread (contexts.c). No collection before 64 MiB, which only a huge document reaches. */
 static struct {
 	char *argv[2];
 	char *envp[4];
