@@ -148,8 +148,8 @@ int rootfs_finalize(struct rootfs_error *err);
 
 /* Compares what the kernel reports with what the config promised. request NULL: what this process has set up;
  * otherwise that request, in a process that stands in the container's root. A process from outside gets there with
- * rootfs_start (the engine's file cannot be reached from inside), then setns(2) to the container's mount namespace. *report gets JSON
- * ({"deviations": [...], ...}), to be freed with rootfs_free. Returns 0 when the comparison was made, also
+ * rootfs_start (the engine's file cannot be reached from inside), then setns(2) to the container's mount namespace.
+ * *report gets JSON ({"deviations": [...], ...}), to be freed with rootfs_free. Returns 0 when the comparison was made, also
  * when it found deviations. */
 int rootfs_verify(const struct rootfs_request *request, char **report, struct rootfs_error *err);
 

@@ -96,7 +96,8 @@ static int open_checked(const char *path, struct file_start *file, struct rootfs
 }
 
 /* Two Go runtimes in one process take each other's signals: a host that is a Go program, another Go library. (Not a second
- * copy of this one, as long as it is not called at the same time: it leaves no handlers behind.) Told without the dynamic linker's list, whose lock a fork may have left held. */
+ * copy of this one, as long as it is not called at the same time: it leaves no handlers behind.) Told without the dynamic
+ * linker's list, whose lock a fork may have left held. */
 static const char *other_go(void)
 {
 	const ElfW(Phdr) *segments = (const ElfW(Phdr) *)getauxval(AT_PHDR);

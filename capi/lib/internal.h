@@ -40,12 +40,12 @@ int process_run(struct engine_call *call);
 /* remote.c: does the call with the engine in a process of its own. */
 int remote_run(struct engine_call *call);
 
-/* spawn.c: runs the helper to its end, with the descriptors of fds as 3, 4, ... (-1: none) and diagnostics as 0, 1, 2.
- * 0, or an error; how the helper ended, as wait status, in *status. */
-/* Whether the next child of this process begins in another pid namespace, after unshare(2) or setns(2). */
+/* spawn.c: whether the next child of this process begins in another pid namespace, after unshare(2) or setns(2). */
 enum pending { NOT_PENDING, PENDING, PENDING_WITHOUT_INIT };
 enum pending pid_namespace_pending(void);
 
+/* Runs the helper to its end, with the descriptors of fds as 3, 4, ... (-1: none) and diagnostics as 0, 1, 2.
+ * 0, or an error; how the helper ended, as wait status, in *status. */
 #define SPAWN_FDS 4
 int spawn_helper(const char *path, const int fds[SPAWN_FDS], int diagnostics, int *status, struct rootfs_error *error);
 

@@ -14,14 +14,12 @@
 #include <errno.h>
 #include <link.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -40,13 +38,11 @@ static const struct import {
 #define IMPORT(name) { #name, (const void *)name }
 	IMPORT(__errno_location), IMPORT(__stack_chk_fail), IMPORT(abort), IMPORT(fprintf), IMPORT(fputc), IMPORT(free), IMPORT(fwrite),
 	IMPORT(getauxval), IMPORT(getpid), IMPORT(getrandom), IMPORT(getrlimit), IMPORT(malloc), IMPORT(memcpy), IMPORT(memset),
-	IMPORT(mmap), IMPORT(munmap), IMPORT(nanosleep), IMPORT(prctl), IMPORT(pthread_attr_destroy),
-	IMPORT(pthread_attr_getstacksize), IMPORT(pthread_attr_init), IMPORT(pthread_attr_setdetachstate),
-	IMPORT(pthread_attr_setstacksize), IMPORT(pthread_cond_broadcast), IMPORT(pthread_cond_wait), IMPORT(pthread_create),
-	IMPORT(pthread_key_create), IMPORT(pthread_mutex_lock),
-	IMPORT(pthread_mutex_unlock), IMPORT(pthread_self), IMPORT(pthread_setspecific), IMPORT(pthread_sigmask), IMPORT(readlink), IMPORT(sched_yield),
+	IMPORT(mmap), IMPORT(munmap), IMPORT(nanosleep), IMPORT(pthread_attr_init), IMPORT(pthread_attr_setdetachstate),
+	IMPORT(pthread_cond_broadcast), IMPORT(pthread_cond_wait), IMPORT(pthread_key_create), IMPORT(pthread_mutex_lock),
+	IMPORT(pthread_mutex_unlock), IMPORT(pthread_setspecific), IMPORT(pthread_sigmask),
 	IMPORT(setenv), IMPORT(sigaction), IMPORT(sigaddset), IMPORT(sigaltstack), IMPORT(sigdelset), IMPORT(sigemptyset), IMPORT(sigfillset),
-	IMPORT(sigismember), IMPORT(snprintf), IMPORT(strerror), IMPORT(strncmp), IMPORT(syscall), IMPORT(sysconf), IMPORT(unsetenv),
+	IMPORT(sigismember), IMPORT(snprintf), IMPORT(strerror), IMPORT(strncmp), IMPORT(syscall), IMPORT(unsetenv),
 	IMPORT(vfprintf), IMPORT(vsnprintf),
 	{ "stderr", &stderr },
 };

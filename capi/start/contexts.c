@@ -55,13 +55,13 @@ void context_first(void);
 void context_begin(void);
 
 /* Leaves one stack, of which it saves the pointer, for another one that was left here too. */
+__asm__(".globl context_switch, context_first\n"
+	".hidden context_switch, context_first, context_begin\n"
+	".type context_switch, @function\n"
+	".type context_first, @function\n");
 #if defined(__x86_64__)
 #define SAVED 6
 __asm__(".pushsection .text\n"
-	".globl context_switch, context_first\n"
-	".hidden context_switch, context_first, context_begin\n"
-	".type context_switch, @function\n"
-	".type context_first, @function\n"
 	"context_switch:\n"
 	"	push %rbp\n"
 	"	push %rbx\n"
@@ -90,10 +90,6 @@ __asm__(".pushsection .text\n"
 #elif defined(__aarch64__)
 #define SAVED 19
 __asm__(".pushsection .text\n"
-	".globl context_switch, context_first\n"
-	".hidden context_switch, context_first, context_begin\n"
-	".type context_switch, @function\n"
-	".type context_first, @function\n"
 	"context_switch:\n"
 	"	sub sp, sp, #160\n"
 	"	stp d8, d9, [sp, #0]\n"

@@ -55,6 +55,14 @@ static void mask_raw(int how, const sigset_t *set, sigset_t *old)
 	syscall(SYS_rt_sigprocmask, how, set, old, 8);
 }
 
+/* Those that Go turns into panics, and that the kernel makes deadly where they are blocked. */
+static void without_faults(sigset_t *set)
+{
+	sigdelset(set, SIGSEGV);
+	sigdelset(set, SIGBUS);
+	sigdelset(set, SIGFPE);
+}
+
 static int is_handler(const struct action *a)
 {
 	return a->handler != (unsigned long)SIG_DFL && a->handler != (unsigned long)SIG_IGN;
@@ -118,9 +126,7 @@ void guard_begin_start(void)
 
 	sigaltstack(NULL, &stay.stack);
 	sigfillset(&set);
-	sigdelset(&set, SIGSEGV);
-	sigdelset(&set, SIGBUS);
-	sigdelset(&set, SIGFPE);
+	without_faults(&set);
 	mask_raw(SIG_SETMASK, &set, &stay.mask);
 	for (int i = 0; i < STARTED_WITH; i++)
 		sigaction_raw(started_with[i], NULL, &stay.was[started_with[i]]);
@@ -164,9 +170,7 @@ static void mask_inside(const sigset_t *was, int hook)
 
 	for (int sig = ASKED + 1; sig <= SIGNALS && !hook; sig++)
 		sigaddset(&set, sig);
-	sigdelset(&set, SIGSEGV);
-	sigdelset(&set, SIGBUS);
-	sigdelset(&set, SIGFPE);
+	without_faults(&set);
 	mask_raw(SIG_SETMASK, &set, NULL);
 }
 

@@ -247,7 +247,6 @@ void signals_reset(void);
 int cgroup_create(struct container *c, struct rootfs_error *err);
 int cgroup_join(const struct container *c, pid_t pid, struct rootfs_error *err);
 int cgroup_limit(const struct container *c, struct rootfs_error *err);
-
 int cgroup_kill(const struct container *c, int signal, struct rootfs_error *err);
 int cgroup_processes(const struct container *c, pid_t **pids, size_t *len, struct rootfs_error *err);
 void cgroup_remove(const struct container *c);

@@ -67,6 +67,17 @@ static void callback_forks(void)
 	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7, "status %x", (unsigned)status);
 }
 
+/* A host of which every trait can be told from a default, and what it is like. */
+static void begin_unusual(struct rootfs_request *request)
+{
+	need_root();
+	small_request(request);
+	own_mounts();
+	unusual_host();
+	snapshot_take(&before);
+	request->user = &before;
+}
+
 static int look_at_state(void *user)
 {
 	struct snapshot inside;
@@ -82,13 +93,8 @@ static void callback_fails(void)
 {
 	struct rootfs_request request;
 
-	need_root();
-	small_request(&request);
-	own_mounts();
-	unusual_host();
-	snapshot_take(&before);
+	begin_unusual(&request);
 	request.on_mounts_ready = look_at_state;
-	request.user = &before;
 	REFUSED(rootfs_prepare(&request, &error), ROOTFS_ERR_CALLBACK, "returned 42");
 	CHECK(error.errnum == 42, "errnum %d", error.errnum);
 	CHECK(!strcmp(error.operation, "on_mounts_ready"), "operation %s", error.operation);
@@ -119,13 +125,8 @@ static void progress(void)
 {
 	struct rootfs_request request;
 
-	need_root();
-	small_request(&request);
-	own_mounts();
-	unusual_host();
-	snapshot_take(&before);
+	begin_unusual(&request);
 	request.on_progress = on_step;
-	request.user = &before;
 	WORKS(rootfs_prepare(&request, &error));
 	CHECK(steps == last_count && steps > 8 && !out_of_order, "%u of %u steps, %u out of order", steps, last_count, out_of_order);
 	memset(&request, 0xff, sizeof request); /* the library keeps nothing of it */
