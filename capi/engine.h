@@ -18,6 +18,7 @@
 #define ENGINE_PLAN         6
 #define ENGINE_FEATURES     7
 #define ENGINE_OPEN_SOURCES 8
+#define ENGINE_REHEARSE     9
 
 /* One call: its arguments, brought to the sizes of this build, and its results. */
 struct engine_call {
@@ -31,9 +32,6 @@ struct engine_call {
 	int (*ready)(struct engine_call *call);
 	void (*tell)(void (*on_progress)(void *, const struct rootfs_progress *), void *user, const struct rootfs_progress *progress);
 	void (*hook)(int runs); /* before (1) and after (0) programs that a step runs */
-	/* The alternate signal stack that the runtime gave this thread on its first call and expects on each later one: kept
-	 * per thread by the caller, zero at first. */
-	stack_t *go_stack;
 	int32_t ready_result;
 	int32_t begun;                  /* result of PREPARE: 1 from where it changes something */
 	char *text;                     /* result of VERIFY, PLAN, FEATURES: from malloc, NUL-terminated */

@@ -37,35 +37,72 @@ comma=
 	patch runtime/cgroup_linux.go 1 's/^\tc, err := cgroup.OpenCPU/\treturn\n&/'
 	# There is one P and one goroutine that wants it: nobody to offer it to around each system call.
 	patch syscall/syscall_linux.go 4 's/^\truntime_\(enter\|exit\)syscall()$//'
-	# The background scavenger uses timers, and for the first timer the runtime opens an epoll and an event descriptor that stay. What it
-	# is for, to give memory back while a program idles, is of no use here; the memory limit does without it.
-	patch runtime/mgcscavenge.go 1 's/^\tc <- 1$/&\n\treturn/'
 	# The monitor takes the P from calls of C that take long, and preempts goroutines for others. There are no
 	# others: it would only wake up, every 20 us in the beginning.
-	patch runtime/proc.go 10 's/^const haveSysmon = .*/const haveSysmon = false/
+	patch runtime/proc.go 14 's/^const haveSysmon = .*/const haveSysmon = false/
 		# The first goroutine is bound to its thread while it initializes packages, so that another thread is needed for those that
 		# the collector starts meanwhile.
 		/^func main() {$/,/^}$/s/^\t*\(un\)\{0,1\}lockOSThread()$//
 		# A clean thread for threads to be cloned from. None are.
 		/^func main() {$/,/^}$/s/^\t*startTemplateThread()$//
 		/^func newm(/,/^}$/s/ \&\& GOOS != "plan9" {$/ \&\& false {/
-		# The stack that a call of the library begins with: it would be copied three times over to become as large as it must, and
-		# each time the tables for walking it are read.
+		# A goroutine for collections that the monitor asks for.
+		s/^\tgo forcegchelper()$//
+		# The stack that packages are initialized on, and the one of a call of the library: each would be copied to become as
+		# large as it must, and each time the tables for walking it are read.
+		s/^\t\tnewg = malg(stackMin)$/\t\tnewg = malg(8192)/
 		s/^\tgp := malg(4096)$/\tgp := malg(65536)/
+		# The word at the other end of a stack, for signal handlers of ARM: a page for each stack.
+		/^func malg(/,/^}$/s/^\t\t\*(\*uintptr)(unsafe.Pointer(newg.stack.lo)) = 0$/\t\tif GOARCH != "amd64" {\n&\n\t\t}/
 		# The P stays with the thread that was in Go last. Another one takes it from there, which was for the monitor to arrange.
 		/^func exitsyscallTryGetP(/,/^}$/s/^\tif oldp != nil {$/\tif oldp == nil {\n\t\toldp = allp[0]\n\t}\n&/'
-	# 2 KiB stacks are made eight at a time, and each writes to a page of its own.
-	patch runtime/malloc.go 1 's/^\t_StackCacheSize = 32 \* 1024$/\t_StackCacheSize = 8 * 1024/'
+	# The runtime makes a second goroutine of that size with its first call, in case another thread calls meanwhile. The lock of
+	# librootfs.so lets none, and the first one is free again when the call is over (contexts.c).
+	patch runtime/cgocall.go 1 's/^\tif gp.m.needextram || extraMWaiters.Load() > 0 {$/\tif false {/'
+	# Goroutines for sweeping, and for giving memory back while a program idles. Who allocates sweeps too, and the memory limit does
+	# without the other, for whose timer the runtime would open an epoll and an event descriptor that stay.
+	#
+	# Which words of the variables are pointers is worked out when the first collection begins: most processes see none.
+	patch runtime/mgc.go 1 '/^func gcenable() {$/,/^}$/{/memstats\|^func\|^}/!d}
+		/^func gcStart(/,/^}$/s/^\tsemacquire(&gcsema)$/\tpointerMasks()\n&/'
+	# And the runtime looks whether the 11 000 entries of its function table are in order, for which the build id is enough.
+	patch runtime/symtab.go 1 's/^\t\tif md.gcdatamask == (bitvector{}) {$/\t\tif false {/
+		/^func moduledataverify() {$/,/^}$/{/^func\|^}/!d}'
+	# Each size of objects has pages of its own, of which two are written to at once, and here most sizes occur a few times. With powers
+	# of two there are 12 sizes instead of 67.
+	patch internal/runtime/gc/sizeclasses.go 2 '/^var SizeToSizeClass/{
+		s/\<1\>\([,}]\)/2\1/g
+		s/\<3\>\([,}]\)/4\1/g
+		s/\<5\>\([,}]\)/6\1/g
+		s/\<[7-9]\>\([,}]\)/10\1/g
+		s/\<1[1-7]\>\([,}]\)/18\1/g
+		s/\<\(19\|2[0-5]\)\>\([,}]\)/26\2/g
+		s/\<\(2[7-9]\|3[01]\)\>\([,}]\)/32\2/g
+		s/\<3[3-7]\>\([,}]\)/38\1/g
+		s/\<\(39\|4[0-3]\)\>\([,}]\)/44\2/g
+		s/\<\(4[5-9]\|50\)\>\([,}]\)/51\2/g
+		s/\<5[2-8]\>\([,}]\)/59\1/g
+		s/\<6[0-6]\>\([,}]\)/67\1/g
+		}'
+	# 2 KiB stacks are made eight at a time, and each writes to a page of its own. Tables come from one place, where the P would
+	# have a second one.
+	patch runtime/malloc.go 2 's/^\t_StackCacheSize = 32 \* 1024$/\t_StackCacheSize = 8 * 1024/
+		s/^\tif mp != nil \&\& mp.p != 0 {$/\tif false {/'
+	# How much stack preemption by signal needs. There is none.
+	patch runtime/preempt.go 1 's/^func init() {$/func unusedInit() {/'
+	# Standard input, output and error are not for the engine; each is looked at, and one gets a goroutine for finalizers.
+	patch os/file.go 3 's/^\t\(Std[a-z]*  *\)= NewFile(.*/\t\1= (*File)(nil)/'
 	# Its tables are mapped a page at a time, read (a fault), and then written (another). MAP_POPULATE is 0x8000.
 	patch runtime/mem_linux.go 5 '/^func sysMapOS(/,/^}$/s/^\tp, err := mmap(.*/\tflags := int32(_MAP_ANON | _MAP_FIXED | _MAP_PRIVATE)\
 \tif n <= physPageSize {\
 \t\tflags |= 0x8000\
 \t}\
 \tp, err := mmap(v, n, _PROT_READ|_PROT_WRITE, flags, -1, 0)/'
-	# No preemption by signal: SIGURG stays the host's. No profile of the heap. No cgroup files of the host held open for the number of
+	# No preemption by signal: SIGURG stays the host's. No profile of the heap, or of locks, for which each thread has room. No cgroup files of the host held open for the number of
 	# CPUs, which is the shape of CVE-2024-21626. Asked for in GODEBUG, or by go:debug lines, package internal/godebug would read
 	# that too, and make a table of it.
-	patch runtime/runtime1.go 4 's/^\tdebug.invalidptr = 1$/&\n\tdebug.asyncpreemptoff = 1\n\tMemProfileRate = 0/
+	patch runtime/runtime1.go 5 's/, value: &debug.profstackdepth, def: 128},$/, value: \&debug.profstackdepth},/
+		s/^\tdebug.invalidptr = 1$/&\n\tdebug.asyncpreemptoff = 1\n\tMemProfileRate = 0/
 		s/^\t{name: "\(containermaxprocs\|updatemaxprocs\)", value: \(.*\), def: 1},$/\t{name: "\1", value: \2},/'
 	# Each CPUID leaves a virtual machine, for 4 us. One tells of all that the runtime needs here; the others are about AVX2 and later,
 	# and about processors of which this one need not be told apart.
@@ -80,12 +117,15 @@ comma=
 	# For the size of huge pages, of which a few megabytes need none, it opens a file of /sys, and without O_CLOEXEC: another thread of
 	# the host may exec just then.
 	#
+	# CPUs are counted with an array of 8 KiB. For what happens on one thread there is one.
+	#
 	# Where one of the runtime's threads sleeps, or wakes another one: they are contexts on the caller's thread (capi/start/contexts.c),
 	# of which one sleeps when another one goes on.
-	patch runtime/os_linux.go 4 's/^\tphysHugePageSize = getHugePageSize()$/\tphysHugePageSize = 0/
+	patch runtime/os_linux.go 5 's/^\tnumCPUStartup = getCPUCount()$/\tnumCPUStartup = 1/
+		s/^\tphysHugePageSize = getHugePageSize()$/\tphysHugePageSize = 0/
 		/^func futexsleep(/s/$/\n\tsleepInContext(addr, val, ns)\n\treturn/
 		/^func futexwakeup(/s/$/\n\treturn/'
-	add runtime/rootfs_context.go <<-'END'
+	add runtime/rootfs.go <<-'END'
 		package runtime
 
 		import "unsafe"
@@ -106,8 +146,19 @@ comma=
 			s := contextSleep{addr, val, ns, getg().m.g0}
 			asmcgocall(_cgo_context_sleep, unsafe.Pointer(&s))
 		}
+
+		// The part of modulesinit that a collection needs.
+		func pointerMasks() {
+			m := &firstmoduledata
+			if m.gcdatamask == (bitvector{}) {
+				data, bss := m.edata-m.data, m.ebss-m.bss
+				m.gcdatamask = progToPointerMask((*byte)(unsafe.Pointer(m.gcdata)), data)
+				m.gcbssmask = progToPointerMask((*byte)(unsafe.Pointer(m.gcbss)), bss)
+				gcController.addGlobals(int64(data + bss))
+			}
+		}
 	END
-	add runtime/cgo/rootfs_context.go <<-'END'
+	add runtime/cgo/rootfs.go <<-'END'
 		package cgo
 
 		import _ "unsafe"

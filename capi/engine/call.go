@@ -67,6 +67,9 @@ func dispatch(call *C.struct_engine_call) error {
 		return give(call, rootfs.Features())
 	case C.ENGINE_OPEN_SOURCES:
 		return openSources(call)
+	case C.ENGINE_REHEARSE:
+		rehearse()
+		return nil
 	}
 	return &rootfs.Error{Code: C.ROOTFS_ERR_INTERNAL, Op: "call", Detail: "unknown operation " + strconv.Itoa(int(call.op))}
 }

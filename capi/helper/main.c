@@ -112,12 +112,10 @@ int main(void)
 	struct engine_call call;
 	struct wire_reply reply;
 	char path[PATH_MAX];
-	stack_t go_stack = { 0 };
 
 	memset(&call, 0, sizeof call);
 	memset(&reply, 0, sizeof reply);
 	call.error.size = sizeof call.error;
-	call.go_stack = &go_stack;
 	if (memcmp(w->build, ROOTFS_BUILD, sizeof w->build)) {
 		reply.code = fail(&call.error, ROOTFS_ERR_ENGINE, 0, "helper", "rootfs-helper is of another build (%.12s...) than librootfs.so "
 				  "(%.12s...)", ROOTFS_BUILD, w->build);

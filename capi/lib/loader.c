@@ -39,7 +39,7 @@ static const struct import {
 	IMPORT(__errno_location), IMPORT(__stack_chk_fail), IMPORT(abort), IMPORT(fprintf), IMPORT(fputc), IMPORT(free), IMPORT(fwrite),
 	IMPORT(getauxval), IMPORT(getpid), IMPORT(getrandom), IMPORT(getrlimit), IMPORT(malloc), IMPORT(memcpy), IMPORT(memset),
 	IMPORT(mmap), IMPORT(munmap), IMPORT(nanosleep), IMPORT(pthread_attr_init), IMPORT(pthread_attr_setdetachstate),
-	IMPORT(pthread_cond_broadcast), IMPORT(pthread_cond_wait), IMPORT(pthread_key_create), IMPORT(pthread_mutex_lock),
+	IMPORT(pthread_cond_broadcast), IMPORT(pthread_cond_wait), IMPORT(pthread_mutex_lock),
 	IMPORT(pthread_mutex_unlock), IMPORT(pthread_setspecific), IMPORT(pthread_sigmask),
 	IMPORT(setenv), IMPORT(sigaction), IMPORT(sigaddset), IMPORT(sigaltstack), IMPORT(sigdelset), IMPORT(sigemptyset), IMPORT(sigfillset),
 	IMPORT(sigismember), IMPORT(snprintf), IMPORT(strerror), IMPORT(strncmp), IMPORT(syscall), IMPORT(unsetenv),

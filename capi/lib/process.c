@@ -23,7 +23,6 @@ static _Atomic pid_t *_Atomic mine;     /* the page: the process that has used t
 static _Atomic int preparing;           /* rootfs_prepare has begun to work */
 static const struct engine_entry *entry;
 static int started;
-static _Thread_local stack_t go_stack; /* engine.h */
 
 static int forked(struct rootfs_error *error, const char *when)
 {
@@ -119,7 +118,6 @@ int process_run(struct engine_call *call)
 	if (!code)
 		code = load(&call->error);
 	if (!code) {
-		call->go_stack = &go_stack;
 		code = entry->run(call);
 		atomic_fetch_or(&preparing, call->begun);
 	}

@@ -41,8 +41,7 @@ static struct {
 	struct action was[SIGNALS + 1], set[SIGNALS + 1];
 	unsigned char touched[SIGNALS + 1];
 	sigset_t mask;
-	stack_t stack;
-	stack_t *go_stack; /* this thread's, in thread-local storage of librootfs.so */
+	stack_t stack, go_stack; /* the thread's alternate one: the host's, and what the runtime put there for this call */
 } stay;
 
 static long sigaction_raw(int sig, const struct action *set, struct action *old)
@@ -178,8 +177,8 @@ static void mask_inside(const sigset_t *was, int hook)
 static void take_thread(void)
 {
 	sigaltstack(NULL, &stay.stack);
-	if ((stay.stack.ss_flags & SS_DISABLE) && stay.go_stack->ss_sp)
-		sigaltstack(stay.go_stack, NULL);
+	if ((stay.stack.ss_flags & SS_DISABLE) && stay.go_stack.ss_sp)
+		sigaltstack(&stay.go_stack, NULL);
 	mask_raw(SIG_SETMASK, NULL, &stay.mask);
 	mask_inside(&stay.mask, 0);
 }
@@ -188,13 +187,11 @@ static void give_thread_back(void)
 {
 	/* First the mask, so that a handler of the host's that was waiting runs while its stack is still there. */
 	mask_raw(SIG_SETMASK, &stay.mask, NULL);
-	if (stay.stack.ss_flags & SS_DISABLE) {
-		sigaltstack(NULL, stay.go_stack);
-		sigaltstack(&stay.stack, NULL);
-	}
+	if (stay.stack.ss_flags & SS_DISABLE)
+		sigaltstack(&stay.stack, &stay.go_stack);
 }
 
-void guard_enter(stack_t *go_stack)
+void guard_enter(void)
 {
 	memset(stay.touched, 0, sizeof stay.touched);
 	for (int sig = 1; sig <= ASKED; sig++) {
@@ -205,7 +202,6 @@ void guard_enter(stack_t *go_stack)
 		else if (sig != SIGKILL && sig != SIGSTOP)
 			give_stack(sig);
 	}
-	stay.go_stack = go_stack;
 	take_thread();
 }
 

@@ -99,6 +99,7 @@ static void make_auxv(void)
 
 int engine_start(struct rootfs_error *error)
 {
+	struct engine_call rehearsal = { .op = ENGINE_REHEARSE };
 	int code = check_memory(ADDRESS_SPACE, PROT_NONE, "RLIMIT_AS", error);
 
 	if (!code)
@@ -110,6 +111,7 @@ int engine_start(struct rootfs_error *error)
 	__start_rootfs_go_entry[0](1, arguments.argv, arguments.envp);
 	guard_handlers();
 	contexts_run();
+	rootfs_go_call(&rehearsal); /* on the stack that the host's calls will have */
 	guard_end_start();
 	return 0;
 }
@@ -119,7 +121,7 @@ static int ready(struct engine_call *call)
 {
 	guard_leave();
 	call->ready_result = call->request.on_mounts_ready(call->request.user);
-	guard_enter(call->go_stack);
+	guard_enter();
 	return call->ready_result;
 }
 
@@ -137,7 +139,7 @@ int engine_run(struct engine_call *call)
 	call->ready = ready;
 	call->tell = tell;
 	call->hook = guard_hook;
-	guard_enter(call->go_stack);
+	guard_enter();
 	code = rootfs_go_call(call);
 	guard_leave();
 	return code;

@@ -16,11 +16,11 @@ int start_fail(struct rootfs_error *error, int code, int errnum, const char *ope
 void contexts_run(void);
 
 /* guard.c: what belongs to the host around a stay in Go. */
-void guard_begin_start(void);        /* before the runtime installs its signal handlers, */
-void guard_handlers(void);           /* after: remembers them, and puts the host's back */
-void guard_end_start(void);          /* when it is up */
-void guard_enter(stack_t *go_stack); /* the runtime's signal state for this thread */
-void guard_leave(void);              /* the host's again */
+void guard_begin_start(void); /* before the runtime installs its signal handlers, */
+void guard_handlers(void);    /* after: remembers them, and puts the host's back */
+void guard_end_start(void);   /* when it is up */
+void guard_enter(void);       /* the runtime's signal state for this thread */
+void guard_leave(void);       /* the host's again */
 
 /* The same for a callback that is short, and comes often: only what the callback itself could notice. */
 void guard_resume(void);
