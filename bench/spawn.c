@@ -3,8 +3,9 @@
 // Starts commands and times them: a shell's or an interpreter's own fork would cost more than what is measured.
 //
 //	spawn rounds WARMUPS ROUNDS COMMAND ::: COMMAND ...
-//		In each round every command once, one after the other; the first one changes from round to round, so that none has always the
-//		same predecessor. Prints a line per round: nanoseconds from before the spawn to after the wait, in the order of the arguments.
+//		In each round every command once, one after the other, in an order by chance: what a command leaves in the caches and in the
+//		kernel's queues is not always for the same one. Prints a line per round: nanoseconds from before the spawn to after the wait,
+//		in the order of the arguments.
 //	spawn many COUNT PARALLEL COMMAND
 //		COUNT runs, PARALLEL at a time. Prints the nanoseconds of all.
 //
@@ -15,6 +16,7 @@
 #include <fcntl.h>
 #include <spawn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -57,7 +59,7 @@ static int rounds(int warmups, int count, char **argv)
 	enum { MOST = 16 };
 	char **commands[MOST] = { argv };
 	long spent[MOST], number = 0;
-	int n = 1;
+	int n = 1, order[MOST];
 	for (char **p = argv; *p; p++) {
 		if (strcmp(*p, ":::"))
 			continue;
@@ -66,9 +68,13 @@ static int rounds(int warmups, int count, char **argv)
 		*p = NULL;
 		commands[n++] = p + 1;
 	}
+	for (int i = 0; i < n; i++)
+		order[i] = i;
 	for (int round = -warmups; round < count; round++) {
-		for (int i = 0; i < n; i++) {
-			int k = (i + warmups + round) % n;
+		for (int left = n; left; left--) {
+			int i = rand() % left, k = order[i];
+			order[i] = order[left - 1];
+			order[left - 1] = k;
 			long begin = now_ns();
 			finish(start(commands[k], number++), commands[k][0]);
 			spent[k] = now_ns() - begin;
