@@ -214,7 +214,7 @@ static int bring_up(const struct options *o, const char *id, const struct reques
 	int master = -1, status = 0;
 
 	keep_descriptors(r->preserve_fds);
-	c.bundle = realpath(r->bundle, NULL);
+	c.bundle = *r->bundle == '/' ? strdup(r->bundle) : realpath(r->bundle, NULL);
 	char *path = format_text("%s/config.json", c.bundle ? c.bundle : r->bundle);
 	bool ok = c.bundle != NULL || fail_errno(&err, "realpath", "--bundle %s", r->bundle) == 0;
 	ok = ok && config_load(&c.config, AT_FDCWD, path, &err) == 0 && check(r, &c, &err) == 0 &&

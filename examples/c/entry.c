@@ -11,7 +11,7 @@
  * virtual machine means some forty CPUID instructions that each leave it, and hardly a page touched.
  *
  * Nothing here may call the C library, nor need a relocation: compiled with -ffreestanding and without a stack protector
- * (minictr.mk), and every variable is on the stack.
+ * (minictr.mk).
  */
 #include <asm/statfs.h>
 #include <asm/unistd.h>
@@ -45,8 +45,10 @@ static inline long call6(long number, const long a[6])
 #endif
 }
 
+bool entry_protected;
+
 /* Needs no mark from the first run: it looks at what it protects. */
-bool entry_is_protected(void)
+static bool is_protected(void)
 {
 	struct statfs fs;
 	long fd, seals;
@@ -58,6 +60,8 @@ bool entry_is_protected(void)
 	/* Who could not write to it as the user he is now cannot from a container either. */
 	if (call(geteuid) != 0 && call(faccessat, AT_FDCWD, (long)SELF, WRITABLE) < 0)
 		return true;
+	if (fs.f_type != TMPFS_MAGIC) /* a copy in memory is on one */
+		return false;
 	fd = call(openat, AT_FDCWD, (long)SELF, O_RDONLY | O_CLOEXEC);
 	seals = fd >= 0 ? call(fcntl, fd, F_GET_SEALS) : -1;
 	if (fd >= 0)
@@ -105,7 +109,8 @@ __attribute__((used)) static void protect(long *stack)
 	char path[4096];
 	long fd, n;
 
-	if (stack[0] < 1 || entry_is_protected())
+	entry_protected = is_protected();
+	if (stack[0] < 1 || entry_protected)
 		return;
 	fd = read_only_mount();
 	if (fd < 0)

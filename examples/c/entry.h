@@ -1,9 +1,9 @@
-/* entry.c: minictr's file is protected before main; whether it is, for main to ask. */
+/* entry.c: what runs before the C library protects minictr's file; whether it is protected. */
 #ifndef MINICTR_ENTRY_H
 #define MINICTR_ENTRY_H
 
 #include <stdbool.h>
 
-bool entry_is_protected(void);
+extern bool entry_protected;
 
 #endif

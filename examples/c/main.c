@@ -134,7 +134,7 @@ int main(int argc, char **argv)
 		if (strcmp(commands[i].name, argv[optind]) == 0) {
 			int first = optind;
 			engine_find(argv[0]);
-			if (commands[i].enters && !entry_is_protected()) {
+			if (commands[i].enters && !entry_protected) {
 				fail(&err, ROOTFS_ERR_SYSTEM, 0, "execveat", "cannot protect minictr's own file from the container");
 				return fail_usage(&err);
 			}
