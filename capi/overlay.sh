@@ -37,9 +37,11 @@ comma=
 	patch runtime/cgroup_linux.go 1 's/^\tc, err := cgroup.OpenCPU/\treturn\n&/'
 	# There is one P and one goroutine that wants it: nobody to offer it to around each system call.
 	patch syscall/syscall_linux.go 4 's/^\truntime_\(enter\|exit\)syscall()$//'
+	# GODEBUG and its metrics, which are not for a library (capi/start/start.c).
+	patch internal/godebug/godebug.go 1 's/^func init() {$/func unusedInit() {/'
 	# The monitor takes the P from calls of C that take long, and preempts goroutines for others. There are no
 	# others: it would only wake up, every 20 us in the beginning.
-	patch runtime/proc.go 14 's/^const haveSysmon = .*/const haveSysmon = false/
+	patch runtime/proc.go 15 's/^const haveSysmon = .*/const haveSysmon = false/
 		# The first goroutine is bound to its thread while it initializes packages, so that another thread is needed for those that
 		# the collector starts meanwhile.
 		/^func main() {$/,/^}$/s/^\t*\(un\)\{0,1\}lockOSThread()$//
@@ -48,6 +50,8 @@ comma=
 		/^func newm(/,/^}$/s/ \&\& GOOS != "plan9" {$/ \&\& false {/
 		# A goroutine for collections that the monitor asks for.
 		s/^\tgo forcegchelper()$//
+		# Looked up in the function table by its name, to count it.
+		s/^\tif isSystemGoroutine(newg, false) {$/\tif false {/
 		# The stack that packages are initialized on, and the one of a call of the library: each would be copied to become as
 		# large as it must, and each time the tables for walking it are read.
 		s/^\t\tnewg = malg(stackMin)$/\t\tnewg = malg(8192)/
@@ -92,12 +96,15 @@ comma=
 	patch runtime/preempt.go 1 's/^func init() {$/func unusedInit() {/'
 	# Standard input, output and error are not for the engine; each is looked at, and one gets a goroutine for finalizers.
 	patch os/file.go 3 's/^\t\(Std[a-z]*  *\)= NewFile(.*/\t\1= (*File)(nil)/'
-	# Its tables are mapped a page at a time, read (a fault), and then written (another). MAP_POPULATE is 0x8000.
-	patch runtime/mem_linux.go 5 '/^func sysMapOS(/,/^}$/s/^\tp, err := mmap(.*/\tflags := int32(_MAP_ANON | _MAP_FIXED | _MAP_PRIVATE)\
-\tif n <= physPageSize {\
-\t\tflags |= 0x8000\
-\t}\
-\tp, err := mmap(v, n, _PROT_READ|_PROT_WRITE, flags, -1, 0)/'
+	# What is reserved is given rights, instead of a new mapping in its place.
+	patch runtime/mem_linux.go 5 's/^\t"internal.runtime.atomic"$/&\n\t"internal\/runtime\/syscall\/linux"/
+		/^func sysMapOS(/,/^}$/s/^\tp, err := mmap(.*/\tp, err := v, 0\
+\tif _, _, e := linux.Syscall6(linux.SYS_MPROTECT, uintptr(v), n, _PROT_READ|_PROT_WRITE, 0, 0, 0); e != 0 {\
+\t\terr = int(e)\
+\t}/'
+	# Five tables, of which one page each is used, are mapped twice: reserved, and that page. The three small ones are mapped at once.
+	patch runtime/mpagealloc_64bit.go 2 's/^\t\tr := sysReserve(nil, b, "page summary")$/\t\tr := mapSummary(l, b)/
+		s/^\t\tif need.size() == 0 {$/\t\tif need.size() == 0 || l < 3 {/'
 	# No preemption by signal: SIGURG stays the host's. No profile of the heap, or of locks, for which each thread has room. No cgroup files of the host held open for the number of
 	# CPUs, which is the shape of CVE-2024-21626. Asked for in GODEBUG, or by go:debug lines, package internal/godebug would read
 	# that too, and make a table of it.
@@ -107,7 +114,8 @@ comma=
 	# Each CPUID leaves a virtual machine, for 4 us. One tells of all that the runtime needs here; the others are about AVX2 and later,
 	# and about processors of which this one need not be told apart.
 	patch runtime/asm_amd64.s 1 '/find out information about the processor/,/JE\tnocpuinfo$/s/^\tCPUID$/\tXORL\tAX, AX/'
-	patch internal/cpu/cpu_x86.go 1 's/^\tmaxID, _, _, _ := cpuid(0, 0)$/\tmaxID := uint32(1)/
+	patch internal/cpu/cpu_x86.go 2 's/^\tlevel := getGOAMD64level()$/\tlevel := 4/ # options of GODEBUG
+		s/^\tmaxID, _, _, _ := cpuid(0, 0)$/\tmaxID := uint32(1)/
 		/^\tmaxExtendedFunctionInformation, _, _, _ = cpuid(0x80000000, 0)$/d'
 	# Of the signals that it takes no handler for, the runtime asks for the host's handler, and gives it SA_ONSTACK: sixty calls, and a
 	# handler that another thread of the host installs meanwhile would be lost. And it unblocks signals of which the host's handlers
@@ -145,6 +153,13 @@ comma=
 		func sleepInContext(addr *uint32, val uint32, ns int64) {
 			s := contextSleep{addr, val, ns, getg().m.g0}
 			asmcgocall(_cgo_context_sleep, unsafe.Pointer(&s))
+		}
+
+		func mapSummary(level int, size uintptr) unsafe.Pointer {
+			if level < 3 {
+				return sysAllocOS(size, "page summary")
+			}
+			return sysReserve(nil, size, "page summary")
 		}
 
 		// The part of modulesinit that a collection needs.

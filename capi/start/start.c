@@ -77,7 +77,7 @@ _Static_assert(sizeof(unsigned long) == sizeof(char *), "the vector is one row o
 
 static void make_auxv(void)
 {
-	static const unsigned long same[] = { AT_PAGESZ, AT_SECURE, AT_HWCAP, AT_HWCAP2, AT_SYSINFO_EHDR };
+	static const unsigned long same[] = { AT_PAGESZ, AT_SECURE, AT_HWCAP, AT_HWCAP2 };
 	static unsigned char seed[16];
 	int n = 0;
 
