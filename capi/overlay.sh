@@ -111,12 +111,11 @@ comma=
 	patch runtime/runtime1.go 5 's/, value: &debug.profstackdepth, def: 128},$/, value: \&debug.profstackdepth},/
 		s/^\tdebug.invalidptr = 1$/&\n\tdebug.asyncpreemptoff = 1\n\tMemProfileRate = 0/
 		s/^\t{name: "\(containermaxprocs\|updatemaxprocs\)", value: \(.*\), def: 1},$/\t{name: "\1", value: \2},/'
-	# Each CPUID leaves a virtual machine, for 4 us. One tells of all that the runtime needs here; the others are about AVX2 and later,
-	# and about processors of which this one need not be told apart.
+	# Each CPUID leaves a virtual machine, for 5 us. What they tell of (SSE 3 and later, AES for hashes) is faster only in programs that
+	# have much to do.
 	patch runtime/asm_amd64.s 1 '/find out information about the processor/,/JE\tnocpuinfo$/s/^\tCPUID$/\tXORL\tAX, AX/'
 	patch internal/cpu/cpu_x86.go 2 's/^\tlevel := getGOAMD64level()$/\tlevel := 4/ # options of GODEBUG
-		s/^\tmaxID, _, _, _ := cpuid(0, 0)$/\tmaxID := uint32(1)/
-		/^\tmaxExtendedFunctionInformation, _, _, _ = cpuid(0x80000000, 0)$/d'
+		s/^\tmaxID, _, _, _ := cpuid(0, 0)$/\tmaxID := 0/'
 	# Of the signals that it takes no handler for, the runtime asks for the host's handler, and gives it SA_ONSTACK: sixty calls, and a
 	# handler that another thread of the host installs meanwhile would be lost. And it unblocks signals of which the host's handlers
 	# would run on its stacks. What is needed of both capi/start/guard.c does.
