@@ -128,9 +128,10 @@ extern const char *rootfs_engine_directory;
 /* "0.1.0" of the library that is loaded. Never fails, starts nothing. */
 const char *rootfs_version(void);
 
-/* Loads and starts the engine in this process: about 1 ms, that the calls below take once where it was not done. In a parent
- * before it forks, it is done for all its children. To have other work overlap with it, call it on a thread of your own; a
- * call that comes meanwhile waits for it. */
+/* Loads and starts the engine in this process, which the calls below do where it was not done, and makes it read a config of its
+ * own, since each of them is faster the second time: 1 ms. In a parent before it forks, it is done for all its children. To have
+ * other work overlap with it, call it on a thread of your own; a call that comes meanwhile waits for it. A child of a parent that
+ * did not call it, and that has nothing else to wait for, is faster without. */
 int rootfs_start(struct rootfs_error *err);
 
 /* Mounts, devices, hooks, switch of the root, working directory: everything up to a root in which the host can still

@@ -13,8 +13,8 @@ const rehearsal = `{"ociVersion":"1.0.2","root":{"path":"/r","readonly":true},"h
 "maskedPaths":["/proc/acpi"],"readonlyPaths":["/proc/bus"]}}`
 
 // An init child does everything for the first time in its life: what takes 15 us the second time takes 70 the first, in page
-// faults and cold code. So the engine reads a config and makes a plan once while it starts, as the first call of all: before
-// a fork, for all children, or beside the host's other work. It has no effect on anything: the plan is thrown away.
+// faults and cold code. So rootfs_start, called before a fork for all children, or beside other work, reads a config and makes a
+// plan once. It has no effect on anything: the plan is thrown away. A call that starts the engine for itself does without.
 func rehearse() {
 	if c, err := rootfs.Parse([]byte(rehearsal), nil); err == nil {
 		_, _ = rootfs.NewPlan(c)

@@ -96,11 +96,14 @@ static int load(struct rootfs_error *error)
 
 int process_start(struct rootfs_error *error)
 {
-	int code = enter(error);
+	struct engine_call rehearsal = { .op = ENGINE_REHEARSE };
+	int code = enter(error), was_started = started;
 
 	if (code)
 		return code;
 	code = load(error);
+	if (!code && !was_started)
+		(void)entry->run(&rehearsal);
 	leave();
 	return code;
 }

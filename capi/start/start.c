@@ -99,7 +99,6 @@ static void make_auxv(void)
 
 int engine_start(struct rootfs_error *error)
 {
-	struct engine_call rehearsal = { .op = ENGINE_REHEARSE };
 	int code = check_memory(ADDRESS_SPACE, PROT_NONE, "RLIMIT_AS", error);
 
 	if (!code)
@@ -111,7 +110,6 @@ int engine_start(struct rootfs_error *error)
 	__start_rootfs_go_entry[0](1, arguments.argv, arguments.envp);
 	guard_handlers();
 	contexts_run();
-	rootfs_go_call(&rehearsal); /* on the stack that the host's calls will have */
 	guard_end_start();
 	return 0;
 }

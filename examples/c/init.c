@@ -3,7 +3,7 @@
  * The init child, from clone to execve. It was made straight into the new namespaces; here it joins the others, has
  * librootfs set up its root, waits for `start`, and becomes the container's program.
  *
- *	rootfs_start     first of all: the engine comes up while the parent maps ids, joins cgroups and saves the state
+ *	rootfs_start     where the parent has to map ids or to join cgroups: the engine comes up meanwhile
  *	rootfs_prepare   mounts, /dev, pivot_root; half way it calls back, for the hooks that the parent runs
  *	rootfs_console   where a terminal is wanted
  *	rootfs_finalize  what is read-only, masked, or a sysctl
@@ -212,8 +212,10 @@ static int become(struct birth *b, struct rootfs_error *err)
 	char self[16] = {0}, *path = NULL;
 	int label = -1;
 
-	if (rootfs_start(err) != 0 || enter_namespaces(b, err) < 0 || be_placed(b, &sources, err) < 0 ||
-	    set_up_session(b, err) < 0)
+	/* Its file may be out of reach in a mount namespace that is joined. */
+	if ((b->place || c->config.ns[NS_MOUNT].path != NULL) && rootfs_start(err) != 0)
+		return -1;
+	if (enter_namespaces(b, err) < 0 || be_placed(b, &sources, err) < 0 || set_up_session(b, err) < 0)
 		return -1;
 	/* The host's /proc is still the one to be seen: it tells our pid there, which hooks are to get. */
 	if (readlink("/proc/self", self, sizeof(self) - 1) > 0)
