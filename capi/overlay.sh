@@ -73,14 +73,14 @@ comma=
 	patch runtime/symtab.go 1 's/^\t\tif md.gcdatamask == (bitvector{}) {$/\t\tif false {/
 		/^func moduledataverify() {$/,/^}$/{/^func\|^}/!d}'
 	# Each size of objects has pages of its own, of which two are written to at once, and here most sizes occur a few times. With powers
-	# of two there are 12 sizes instead of 67.
+	# of two, and 288 for the steps of a plan, there are 13 sizes instead of 67.
 	patch internal/runtime/gc/sizeclasses.go 2 '/^var SizeToSizeClass/{
 		s/\<1\>\([,}]\)/2\1/g
 		s/\<3\>\([,}]\)/4\1/g
 		s/\<5\>\([,}]\)/6\1/g
 		s/\<[7-9]\>\([,}]\)/10\1/g
 		s/\<1[1-7]\>\([,}]\)/18\1/g
-		s/\<\(19\|2[0-5]\)\>\([,}]\)/26\2/g
+		s/\<2[0-5]\>\([,}]\)/26\1/g
 		s/\<\(2[7-9]\|3[01]\)\>\([,}]\)/32\2/g
 		s/\<3[3-7]\>\([,}]\)/38\1/g
 		s/\<\(39\|4[0-3]\)\>\([,}]\)/44\2/g
@@ -88,8 +88,8 @@ comma=
 		s/\<5[2-8]\>\([,}]\)/59\1/g
 		s/\<6[0-6]\>\([,}]\)/67\1/g
 		}'
-	# 2 KiB stacks are made eight at a time, and each writes to a page of its own. Tables come from one place, where the P would
-	# have a second one.
+	# Stacks below this size are made several at a time, of which each is written to; the first goroutine's is not. Tables come from one
+	# place, where the P would have a second one.
 	patch runtime/malloc.go 2 's/^\t_StackCacheSize = 32 \* 1024$/\t_StackCacheSize = 8 * 1024/
 		s/^\tif mp != nil \&\& mp.p != 0 {$/\tif false {/'
 	# How much stack preemption by signal needs. There is none.
@@ -105,9 +105,9 @@ comma=
 	# Five tables, of which one page each is used, are mapped twice: reserved, and that page. The three small ones are mapped at once.
 	patch runtime/mpagealloc_64bit.go 2 's/^\t\tr := sysReserve(nil, b, "page summary")$/\t\tr := mapSummary(l, b)/
 		s/^\t\tif need.size() == 0 {$/\t\tif need.size() == 0 || l < 3 {/'
-	# No preemption by signal: SIGURG stays the host's. No profile of the heap, or of locks, for which each thread has room. No cgroup files of the host held open for the number of
-	# CPUs, which is the shape of CVE-2024-21626. Asked for in GODEBUG, or by go:debug lines, package internal/godebug would read
-	# that too, and make a table of it.
+	# No preemption by signal: SIGURG stays the host's. No profile of the heap, or of locks, for which each thread has room. No cgroup
+	# files of the host held open for the number of CPUs, which is the shape of CVE-2024-21626. Asked for in GODEBUG, or by go:debug
+	# lines, package internal/godebug would read that too, and make a table of it.
 	patch runtime/runtime1.go 5 's/, value: &debug.profstackdepth, def: 128},$/, value: \&debug.profstackdepth},/
 		s/^\tdebug.invalidptr = 1$/&\n\tdebug.asyncpreemptoff = 1\n\tMemProfileRate = 0/
 		s/^\t{name: "\(containermaxprocs\|updatemaxprocs\)", value: \(.*\), def: 1},$/\t{name: "\1", value: \2},/'
