@@ -41,11 +41,11 @@ def micros(column):
 
 def whole_run(world):
     names = [rt.MINICTR_NAME, rt.FLOOR, rt.CRUN, rt.RUNC, rt.BWRAP]
-    times = dict(zip(names, take.spawned(3, 80, [rt.command(world, n, Case()) for n in names])))
+    times = dict(zip(names, take.spawned(3, 250, [rt.command(world, n, Case()) for n in names])))
     ours = times[rt.MINICTR_NAME]
     note = ", ".join(f"{n} {micros(times[n])}" for n in names)
     bare = Case(cgroup=False)
-    pair = take.spawned(3, 40, [rt.command(world, n, bare) for n in (rt.MINICTR_NAME, rt.CRUN)])
+    pair = take.spawned(3, 100, [rt.command(world, n, bare) for n in (rt.MINICTR_NAME, rt.CRUN)])
     return [
         Row("whole run of the default bundle: minictr / crun", take.ratio(ours, times[rt.CRUN]), below=0.5, note=note),
         Row("the same without the cgroup mount: minictr / crun", take.ratio(*pair), note=f"{micros(pair[0])}, {micros(pair[1])}"),

@@ -76,12 +76,19 @@ static void write_all(int fd, const char *text, size_t len)
 	}
 }
 
+/* One write a line: several processes share the file. Takes the line. */
+static void write_line(int fd, char *line)
+{
+	write_all(fd, line, strlen(line));
+	free(line);
+}
+
 static void put(const char *level, const char *message)
 {
 	int fd = log_fd;
 	/* A log given by --log is for the engine; whoever sits at the terminal still wants to see why. */
 	if (fd >= 0 || !log_is_json)
-		dprintf(STDERR_FILENO, "minictr: %s%s\n", strcmp(level, "warning") == 0 ? "warning: " : "", message);
+		write_line(STDERR_FILENO, format_text("minictr: %s%s\n", strcmp(level, "warning") == 0 ? "warning: " : "", message));
 	if (fd < 0) {
 		if (!log_is_json)
 			return;
@@ -94,7 +101,7 @@ static void put(const char *level, const char *message)
 	gmtime_r(&now, &tm);
 	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
 	if (!log_is_json) {
-		dprintf(fd, "%s %s: %s\n", when, level, message);
+		write_line(fd, format_text("%s %s: %s\n", when, level, message));
 		return;
 	}
 	struct json_object *line = json_object_new_object();
@@ -102,9 +109,7 @@ static void put(const char *level, const char *message)
 	json_object_object_add(line, "msg", json_object_new_string(message));
 	json_object_object_add(line, "time", json_object_new_string(when));
 	const char *text = json_object_to_json_string_ext(line, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
-	char *whole = format_text("%s\n", text); /* one write a line: several processes share the file */
-	write_all(fd, whole, strlen(whole));
-	free(whole);
+	write_line(fd, format_text("%s\n", text));
 	json_object_put(line);
 }
 
