@@ -14,6 +14,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -99,9 +100,12 @@ static void make_auxv(void)
 
 int engine_start(struct rootfs_error *error)
 {
-	int code = check_memory(ADDRESS_SPACE, PROT_NONE, "RLIMIT_AS", error);
+	struct rlimit space;
+	int code = 0;
 
-	if (!code)
+	if (getrlimit(RLIMIT_AS, &space) || space.rlim_cur != RLIM_INFINITY)
+		code = check_memory(ADDRESS_SPACE, PROT_NONE, "RLIMIT_AS", error);
+	if (!code) /* counted also where the kernel promises no more than there is */
 		code = check_memory(DATA, PROT_READ | PROT_WRITE, "RLIMIT_DATA", error);
 	if (code)
 		return code;
