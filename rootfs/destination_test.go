@@ -3,6 +3,8 @@ package rootfs_test
 import (
 	"errors"
 	"os"
+	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -130,4 +132,50 @@ func TestMountsOnOneAnother(t *testing.T) {
 		t.Errorf("%d mounts at /same", count)
 	}
 	newBox(t).mount("/x", "bind", src, "bind", "ro").mount("/x/missing", "tmpfs", "tmpfs").refused("/mounts/1", "read-only file system")
+}
+
+// The one that asks to be read-only becomes so, and no other that lies at the same path: also where a link leads there.
+func TestReadonlyOnOneAnother(t *testing.T) {
+	tmpfs := func(destination string, options ...string) []string { return append([]string{destination}, options...) }
+	for name, c := range map[string]struct {
+		mounts [][]string
+		want   []string // of the mounts at /dir, the lowest first
+	}{
+		"the second":              {[][]string{tmpfs("/link"), tmpfs("/link", "ro")}, []string{"rw", "ro"}},
+		"the first":               {[][]string{tmpfs("/link", "ro"), tmpfs("/link")}, []string{"ro", "rw"}},
+		"the second of three":     {[][]string{tmpfs("/link"), tmpfs("/dir", "ro"), tmpfs("/link")}, []string{"rw", "ro", "rw"}},
+		"the second, remounted":   {[][]string{tmpfs("/link"), tmpfs("/link"), tmpfs("/link", "remount", "ro")}, []string{"rw", "ro"}},
+		"remounted, then covered": {[][]string{tmpfs("/link"), tmpfs("/link", "remount", "ro"), tmpfs("/dir")}, []string{"ro", "rw"}},
+		"remounted, then by link": {[][]string{tmpfs("/dir"), tmpfs("/dir", "remount", "ro"), tmpfs("/link")}, []string{"ro", "rw"}},
+		"first and last":          {[][]string{tmpfs("/dir", "ro"), tmpfs("/link"), tmpfs("/dir", "remount", "ro", "nosuid")}, []string{"ro", "ro"}},
+		"not any more":            {[][]string{tmpfs("/dir", "ro"), tmpfs("/dir", "remount", "nosuid"), tmpfs("/link")}, []string{"rw", "rw"}},
+	} {
+		for _, links := range []bool{true, false} {
+			for _, deny := range [][]nstest.Denial{nil, {nstest.Deny(unix.ENOSYS)}} {
+				b := newBox(t)
+				b.spec.Deny = deny
+				if err := os.Mkdir(b.rootfs+"/dir", 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Symlink("dir", b.rootfs+"/link"); err != nil {
+					t.Fatal(err)
+				}
+				for _, m := range c.mounts {
+					if !links {
+						m[0] = "/dir"
+					}
+					b.mount(m[0], "tmpfs", "tmpfs", m[1:]...)
+				}
+				var got []string
+				for _, m := range b.run().Mounts {
+					if m.Point == "/dir" {
+						got = append(got, strings.Split(m.Options, ",")[0])
+					}
+				}
+				if !slices.Equal(got, c.want) {
+					t.Errorf("%s, links %v, without new calls %v: %v, want %v", name, links, deny != nil, got, c.want)
+				}
+			}
+		}
+	}
 }

@@ -49,7 +49,7 @@ type Executor struct {
 	cut bool
 	// outside is the propagation that the host's mounts have got (MS_*), for trees that come from there later.
 	outside uint64
-	// ids are the mounts that a later RemountReadonly comes back to, by target; 0 while they are not yet made.
+	// ids are the mounts that a later RemountReadonly comes back to, by target.
 	ids map[string]uint64
 	// lateLinks: a symlink leads to one of them.
 	lateLinks bool
@@ -70,13 +70,6 @@ func New(p *plan.Plan, host Host) *Executor {
 	x := &Executor{host: host, plan: p, root: inroot.Root{FD: -1}, dir: -1, ids: map[string]uint64{}}
 	if hasUnbindable(p) {
 		x.made = map[plan.Step]int{}
-	}
-	for _, steps := range [][]plan.Step{p.Prepare, p.Finalize} {
-		for _, s := range steps {
-			if r, ok := s.(*plan.RemountReadonly); ok {
-				x.ids[r.Path] = 0
-			}
-		}
 	}
 	return x
 }

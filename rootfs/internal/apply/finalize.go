@@ -30,7 +30,7 @@ func (x *Executor) remountReadonly(s *plan.RemountReadonly) error {
 	if err != nil {
 		return procfs.IfNone("statx", s.Path, "without statx(2) and name_to_handle_at(2) only a procfs tells one mount from another", err)
 	}
-	if want, known := x.ids[s.Path]; root == linux.No || (known && id != want) {
+	if root == linux.No || id != x.ids[s.Path] {
 		return errs.Refuse("statx", s.Path, "is not the mount that was made there")
 	}
 	return readonly(t)

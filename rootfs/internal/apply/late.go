@@ -5,6 +5,7 @@ import (
 
 	"github.com/librootfs/librootfs/rootfs/internal/inroot"
 	"github.com/librootfs/librootfs/rootfs/internal/linux"
+	"github.com/librootfs/librootfs/rootfs/internal/plan"
 	"github.com/librootfs/librootfs/rootfs/internal/procfs"
 	"github.com/librootfs/librootfs/rootfs/internal/tree"
 )
@@ -19,15 +20,29 @@ type lateMount struct {
 	fd   int
 }
 
+// remember keeps the number of a mount that is to become read-only. Of several at one path only some may have asked for that,
+// and one that was remounted does no more.
+func (x *Executor) remember(m *plan.Mount, fd int, links inroot.Links) error {
+	if !m.Late {
+		if m.Remount {
+			delete(x.ids, m.Path)
+		}
+		return nil
+	}
+	id, _, err := procfs.Mount(fd)
+	if err == nil {
+		x.ids[m.Path] = id
+		x.lateLinks = x.lateLinks || links == inroot.Follow
+	}
+	return err
+}
+
 // lateMounts opens those that a mount could cover without the plan's knowledge: none where no symlink is about.
 func (x *Executor) lateMounts(links inroot.Links) (late []lateMount) {
 	if links == inroot.Plain && !x.lateLinks {
 		return nil
 	}
 	for path, id := range x.ids {
-		if id == 0 {
-			continue
-		}
 		fd, err := x.root.Open(path, unix.O_PATH, inroot.Follow)
 		if err != nil {
 			continue

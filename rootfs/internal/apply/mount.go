@@ -10,7 +10,6 @@ import (
 	"github.com/librootfs/librootfs/rootfs/internal/inroot"
 	"github.com/librootfs/librootfs/rootfs/internal/linux"
 	"github.com/librootfs/librootfs/rootfs/internal/plan"
-	"github.com/librootfs/librootfs/rootfs/internal/procfs"
 	"github.com/librootfs/librootfs/rootfs/internal/tree"
 )
 
@@ -195,15 +194,7 @@ func (x *Executor) finish(m *plan.Mount, t *tree.Tree, target target) error {
 		return err
 	}
 	x.note(m, t.FD)
-	if _, later := x.ids[m.Path]; later {
-		id, _, err := procfs.Mount(t.FD)
-		if err != nil {
-			return err
-		}
-		x.ids[m.Path] = id
-		x.lateLinks = x.lateLinks || target.links == inroot.Follow
-	}
-	return nil
+	return x.remember(m, t.FD, target.links)
 }
 
 // propagate sets the propagation, in the order of the options. Not before the mount is attached: below a shared mount,
@@ -219,11 +210,13 @@ func propagate(m *plan.Mount, t *tree.Tree) error {
 
 // remount changes the mount that is at the target already (the option "remount").
 func (x *Executor) remount(m *plan.Mount) error {
-	links := inroot.Follow
-	if m.PlainTarget {
-		links = inroot.Plain
-	}
+	links := inroot.Plain
 	fd, err := x.root.Open(m.Path, unix.O_PATH, links)
+	if errs.Is(err, unix.ELOOP) && !m.PlainTarget {
+		x.trace()
+		links = inroot.Follow
+		fd, err = x.root.Open(m.Path, unix.O_PATH, links)
+	}
 	if err != nil {
 		return err
 	}
@@ -248,7 +241,11 @@ func (x *Executor) remount(m *plan.Mount) error {
 	if err := t.Change(tree.Attr{Set: m.RecAttr, Clear: m.RecClear, Recursive: true}); err != nil {
 		return err
 	}
-	return propagate(m, t)
+	if err := propagate(m, t); err != nil {
+		return err
+	}
+	x.note(m, fd)
+	return x.remember(m, fd, links)
 }
 
 // target is a resolved mount target.

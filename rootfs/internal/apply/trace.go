@@ -16,7 +16,7 @@ import (
 // tell any more which mount covers which: from then on each is noted by its number in the mount table. In most containers that is
 // never, and a system call for each mount is saved.
 
-// Made gives the numbers of what the steps of mounts and masks have mounted, as far as they were traced.
+// Made gives the numbers of what the steps of mounts and masks have mounted or remounted, as far as they were traced.
 func (x *Executor) Made() map[plan.Step]int { return x.made }
 
 // trace begins, with what has been mounted so far. As no symlink was on the way, the paths lead there still, or to what was
@@ -29,13 +29,8 @@ func (x *Executor) trace() {
 	taken := map[int]bool{}
 	for _, steps := range [][]plan.Step{x.done[1], x.done[0]} {
 		for _, s := range slices.Backward(steps) {
-			switch m := s.(type) {
-			case *plan.MaskPath:
-			case *plan.Mount:
-				if m.Remount {
-					continue
-				}
-			default:
+			m, isMount := s.(*plan.Mount)
+			if _, isMask := s.(*plan.MaskPath); !isMount && !isMask {
 				continue
 			}
 			fd, err := x.root.Open(s.Target(), unix.O_PATH, inroot.Plain)
@@ -43,7 +38,7 @@ func (x *Executor) trace() {
 				continue
 			}
 			if id, err := procfs.MountID(fd); err == nil && !taken[id] {
-				taken[id] = true
+				taken[id] = !isMount || !m.Remount // an earlier step has made what is remounted
 				x.made[s] = id
 			}
 			linux.Close(fd)

@@ -94,6 +94,7 @@ func (b *builder) cgroup1(m *mount) error {
 		Source:      "tmpfs",
 		ExactAttr:   true,
 		Attr:        quiet,
+		Late:        readonly != 0,
 		Data:        []string{"mode=755"},
 		Propagation: m.Options.Propagation,
 		PlainTarget: m.Options.TargetNoFollow,

@@ -80,7 +80,7 @@ func TestCgroup1(t *testing.T) {
 		"mount /sys/fs/cgroup", "mount /sys/fs/cgroup/systemd", "mount /sys/fs/cgroup/cpu,cpuacct", "mount /sys/fs/cgroup/memory",
 		"symlink /sys/fs/cgroup/cpu", "symlink /sys/fs/cgroup/cpuacct"})
 	equal(t, "tmpfs", *steps[0], plan.Mount{Base: plan.Base{Ptr: "/mounts/0", Path: "/sys/fs/cgroup"}, Type: "tmpfs",
-		Source: "tmpfs", ExactAttr: true, Attr: quiet, Data: []string{"mode=755"},
+		Source: "tmpfs", ExactAttr: true, Attr: quiet, Late: true, Data: []string{"mode=755"},
 		Propagation: []uint64{unix.MS_PRIVATE | unix.MS_REC}})
 	equal(t, "tmpfs, in the end", outline(p.Finalize)[0], "remount-readonly /sys/fs/cgroup")
 	equal(t, "own cgroup", *steps[1], plan.Mount{Base: plan.Base{Ptr: "/mounts/0", Path: "/sys/fs/cgroup/systemd"},

@@ -70,6 +70,7 @@ func (b *builder) filesystem(m *mount) *Mount {
 		readonly = true
 	}
 	if staysWritable(m) && readonly {
+		s.Late = true
 		b.late.add(m)
 	}
 	switch m.Type {
@@ -113,6 +114,7 @@ func (b *builder) bindMount(m *mount) *Mount {
 		s.Relabel, s.Label = m.Options.Relabel, b.c.MountLabel
 	}
 	if staysWritable(m) && m.Options.Attr&unix.MOUNT_ATTR_RDONLY != 0 {
+		s.Late = true
 		b.late.add(m)
 	}
 	return s

@@ -70,6 +70,8 @@ type Mount struct {
 	// Clear names what the config turned off by name, for the error where it is locked.
 	ExactAttr   bool
 	Attr, Clear uint64
+	// Late: it asks for read-only, and gets it from a RemountReadonly.
+	Late bool
 
 	Super []string // fsconfig flags: "ro", "sync", ...
 	Data  []string // fsconfig strings: "mode=755"

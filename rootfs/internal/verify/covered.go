@@ -49,10 +49,18 @@ func (c *checker) numberSteps(p *plan.Plan) {
 	c.steps = make(map[int]int, len(c.made))
 	c.mountAt = make(map[string]int, len(c.made))
 	for i, s := range p.Prepare {
-		if m, ok := s.(*plan.Mount); ok && !m.Remount {
+		id := c.idOf(s)
+		m, isMount := s.(*plan.Mount)
+		if isMount && m.Remount {
+			if made, known := c.steps[id]; known {
+				c.covered[made] = true // a link has led the one or the other there
+			}
+			continue
+		}
+		if isMount {
 			c.mountAt[m.Path] = i
 		}
-		if id := c.idOf(s); id != 0 {
+		if id != 0 {
 			c.steps[id] = i
 		}
 	}
