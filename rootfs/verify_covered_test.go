@@ -50,6 +50,18 @@ func TestVerifyThroughLinks(t *testing.T) {
 			link(b, "/link", "dir")
 			b.mount("/dir/sub", "bind", src, "bind", "rw").set("readonlyPaths", []any{"/link/sub"}, "linux")
 		},
+		"it is read-only before a link is met": func(b *box) {
+			link(b, "/link", "dir")
+			b.mount("/dir/sub", "bind", src, "bind", "rw").set("readonlyPaths", []any{"/dir/sub", "/link/nothing"}, "linux")
+		},
+		"the copy lies on a shared mount": func(b *box) {
+			b.mount("/outer", "tmpfs", "tmpfs", "shared").mount("/outer/sub", "bind", src, "bind", "private").
+				set("readonlyPaths", []any{"/outer"}, "linux")
+		},
+		"it lies below one that is not in the copy": func(b *box) {
+			b.mount("/dir/sub", "tmpfs", "tmpfs", "unbindable").mount("/dir/sub/deep", "bind", src, "bind").
+				set("readonlyPaths", []any{"/dir"}, "linux")
+		},
 		"it is not in the copy that is read-only": func(b *box) {
 			b.mount("/dir/sub", "tmpfs", "tmpfs", "unbindable").set("readonlyPaths", []any{"/dir"}, "linux")
 		},

@@ -27,8 +27,15 @@ func (x *Executor) trace() {
 	}
 	x.made = map[plan.Step]int{}
 	taken := map[int]bool{}
+	var copied []string // to what a read-only path shows, another mount's path leads
 	for _, steps := range [][]plan.Step{x.done[1], x.done[0]} {
 		for _, s := range slices.Backward(steps) {
+			if r, is := s.(*plan.ReadonlyPath); is {
+				copied = append(copied, r.Path)
+			}
+			if slices.ContainsFunc(copied, func(path string) bool { return inroot.Within(s.Target(), path) }) {
+				continue
+			}
 			m, isMount := s.(*plan.Mount)
 			if _, isMask := s.(*plan.MaskPath); !isMount && !isMask {
 				continue

@@ -48,6 +48,11 @@ func (r Root) Parent(path string, links Links) (dir int, err error) {
 func Dirname(path string) string  { return path[:max(strings.LastIndexByte(path, '/'), 0)] }
 func Basename(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
 
+// Within tells whether a path is dir, or lies below it, as far as names tell.
+func Within(path, dir string) bool {
+	return path == dir || dir == "/" || strings.HasPrefix(path, dir+"/")
+}
+
 // maker makes the missing part of one path.
 type maker struct {
 	root     Root

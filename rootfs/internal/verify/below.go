@@ -13,7 +13,7 @@ import (
 // below holds the recursive attributes of a bind against the mounts that it took along.
 func (c *checker) below(s *plan.Mount, top *mountinfo.Info) {
 	set, clear := s.RecAttr, s.RecClear&^s.RecAttr
-	if c.readonlyPaths {
+	if len(c.readonlyPaths) > 0 {
 		clear &^= unix.MOUNT_ATTR_RDONLY // one may lie below
 	}
 	mask := set | clear

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
@@ -146,8 +147,27 @@ func (c *checker) hidden(s *plan.Mount, seen *mountinfo.Info, err error) *mounti
 	if err != nil {
 		first = c.index
 	}
-	if !c.under(s.Path, first) && !(c.readonlyPaths && s.Unbindable()) {
+	if !c.under(s.Path, first) && !(len(c.readonlyPaths) > 0 && c.unbindable(id)) {
 		return nil
 	}
 	return c.mounts[id]
+}
+
+// unbindable: a copy lacks the mount, because it is so itself, or one of the plan's that it lies in.
+func (c *checker) unbindable(id int) bool {
+	for m := c.mounts[id]; m != nil && m.Parent != m.ID; m = c.mounts[m.Parent] {
+		if _, ours := c.steps[m.ID]; ours && strings.Contains(m.Optional, "unbindable") {
+			return true
+		}
+	}
+	return false
+}
+
+// copied: what is seen of the mount is the copy that a read-only path makes of what is mounted there and below. Where mounts
+// are not known by their ids, no link was on the way to any.
+func (c *checker) copied(s *plan.Mount, seen *mountinfo.Info) bool {
+	if id := c.idOf(s); id != 0 {
+		return len(c.readonlyPaths) > 0 && seen.ID != id
+	}
+	return slices.ContainsFunc(c.readonlyPaths, func(path string) bool { return inroot.Within(s.Path, path) })
 }

@@ -56,14 +56,14 @@ func (c *checker) mount(s *plan.Mount) {
 			c.want("source", s.Source, m.Source)
 		}
 	}
-	// A read-only path makes a copy of what is mounted there, with this one flag more.
-	c.attributes(s, m, m.ID != c.idOf(s) && c.readonlyPaths)
+	copied := c.copied(s, m)
+	c.attributes(s, m, copied)
 	c.below(s, m)
 	if c.everywhere != 0 {
 		c.propagationOf([]uint64{c.everywhere}, m)
-		return
+	} else if !copied { // which is shared where it lies on a shared mount
+		c.propagationOf(s.Propagation, m)
 	}
-	c.propagationOf(s.Propagation, m)
 }
 
 // standsFor is the mount of the plan or, where it failed as foreseen, the fall-back that the kernel shows in its place.
@@ -84,7 +84,7 @@ func (c *checker) attributes(s *plan.Mount, m *mountinfo.Info, copied bool) {
 	if c.readonly[s.Path] {
 		want |= unix.MOUNT_ATTR_RDONLY
 	}
-	if copied {
+	if copied { // with this one flag more
 		clear &^= unix.MOUNT_ATTR_RDONLY
 	}
 	clear &^= want

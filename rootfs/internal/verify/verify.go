@@ -55,7 +55,7 @@ func Run(p *plan.Plan, made map[plan.Step]int) (*Report, error) {
 		case *plan.RemountReadonly:
 			c.readonly[s.Path] = true
 		case *plan.ReadonlyPath:
-			c.readonlyPaths = true
+			c.readonlyPaths = append(c.readonlyPaths, s.Path)
 		}
 	}
 	for _, s := range slices.Concat(p.Prepare, p.Finalize) {
@@ -82,8 +82,8 @@ type checker struct {
 	mounts map[int]*mountinfo.Info
 	// readonly are the targets that become read-only in finalize.
 	readonly map[string]bool
-	// readonlyPaths: the plan has any.
-	readonlyPaths bool
+	// readonlyPaths are those of the plan: what is mounted there or below is seen as a copy.
+	readonlyPaths []string
 	// everywhere is what the root's recursive propagation gave to all mounts, or 0.
 	everywhere uint64
 	// covered tells for each step whether a later one lies over its target.
