@@ -216,6 +216,8 @@ ALLOWED = [
     Allowed("runc starts no container without a /proc of its own", "runc", "run", "", "refused", "no", ".*open /proc/self/fd: .*"),
     Allowed("runc starts no container without a /dev/null that it can open, even where nothing needs one",
             "runc", "run", "", "refused", "no", ".*(stat|open) /dev/null: .*"),
+    Allowed("runc cannot move a tmpfs with tmpcopyup that is unbindable onto a shared mount", "runc", "run", "", "refused", "no",
+            ".*tmpcopyup: failed to move mount: .*invalid argument.*", lambda c: c.options("unbindable", "runbindable")),
     Allowed("runc cannot copy a /dev up that has other mounts in it", "runc", "run", "", "refused", "no", ".*tmpcopyup: failed to copy.*"),
     Allowed("runc does not find the working directory behind a link that dangles",
             "runc", "run", "", "refused", "no", ".*(mkdir \\S+: file exists|chdir to cwd .*).*"),
