@@ -51,8 +51,6 @@ type Executor struct {
 	outside uint64
 	// ids are the mounts that a later RemountReadonly comes back to, by target.
 	ids map[string]uint64
-	// lateLinks: a symlink leads to one of them.
-	lateLinks bool
 	// made are the mounts by their steps, as the mount table numbers them; nil while they are not traced (trace.go).
 	made map[plan.Step]int
 	// done are the steps before the present one, those of Prepare and those of Finalize.

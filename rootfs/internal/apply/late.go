@@ -22,7 +22,7 @@ type lateMount struct {
 
 // remember keeps the number of a mount that is to become read-only. Of several at one path only some may have asked for that,
 // and one that was remounted does no more.
-func (x *Executor) remember(m *plan.Mount, fd int, links inroot.Links) error {
+func (x *Executor) remember(m *plan.Mount, fd int) error {
 	if !m.Late {
 		if m.Remount {
 			delete(x.ids, m.Path)
@@ -32,14 +32,13 @@ func (x *Executor) remember(m *plan.Mount, fd int, links inroot.Links) error {
 	id, _, err := procfs.Mount(fd)
 	if err == nil {
 		x.ids[m.Path] = id
-		x.lateLinks = x.lateLinks || links == inroot.Follow
 	}
 	return err
 }
 
-// lateMounts opens those that a mount could cover without the plan's knowledge: none where no symlink is about.
-func (x *Executor) lateMounts(links inroot.Links) (late []lateMount) {
-	if links == inroot.Plain && !x.lateLinks {
+// lateMounts opens those that a mount could cover without the plan's knowledge: none where no symlink is about (trace.go).
+func (x *Executor) lateMounts() (late []lateMount) {
+	if x.made == nil {
 		return nil
 	}
 	for path, id := range x.ids {

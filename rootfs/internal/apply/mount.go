@@ -177,7 +177,7 @@ func (x *Executor) finish(m *plan.Mount, t *tree.Tree, target target) error {
 	if target.links == inroot.Follow {
 		x.trace()
 	}
-	late := x.lateMounts(target.links)
+	late := x.lateMounts()
 	err := aimed(t.Attach(target.fd, again), t, target.fd, m.Path)
 	if lateErr := x.settle(late); err == nil {
 		err = lateErr
@@ -194,7 +194,7 @@ func (x *Executor) finish(m *plan.Mount, t *tree.Tree, target target) error {
 		return err
 	}
 	x.note(m, t.FD)
-	return x.remember(m, t.FD, target.links)
+	return x.remember(m, t.FD)
 }
 
 // propagate sets the propagation, in the order of the options. Not before the mount is attached: below a shared mount,
@@ -210,13 +210,11 @@ func propagate(m *plan.Mount, t *tree.Tree) error {
 
 // remount changes the mount that is at the target already (the option "remount").
 func (x *Executor) remount(m *plan.Mount) error {
-	links := inroot.Plain
-	fd, err := x.root.Open(m.Path, unix.O_PATH, links)
-	if errs.Is(err, unix.ELOOP) && !m.PlainTarget {
-		x.trace()
-		links = inroot.Follow
-		fd, err = x.root.Open(m.Path, unix.O_PATH, links)
+	open := x.openTracing
+	if m.PlainTarget {
+		open = func(path string) (int, error) { return x.root.Open(path, unix.O_PATH, inroot.Plain) }
 	}
+	fd, err := open(m.Path)
 	if err != nil {
 		return err
 	}
@@ -245,7 +243,7 @@ func (x *Executor) remount(m *plan.Mount) error {
 		return err
 	}
 	x.note(m, fd)
-	return x.remember(m, fd, links)
+	return x.remember(m, fd)
 }
 
 // target is a resolved mount target.

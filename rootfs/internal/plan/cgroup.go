@@ -87,19 +87,19 @@ func (b *builder) cgroupMask(m *mount) *Mount {
 // cgroup1 shows the v1 hierarchies side by side in a tmpfs, as the host has them.
 func (b *builder) cgroup1(m *mount) error {
 	readonly := (m.Options.Attr | m.Options.RecAttr) & unix.MOUNT_ATTR_RDONLY
-	b.do(&Mount{
+	side := &Mount{
 		Base:        Base{m.pointer, m.Destination},
 		Index:       m.index,
 		Type:        "tmpfs",
 		Source:      "tmpfs",
 		ExactAttr:   true,
 		Attr:        quiet,
-		Late:        readonly != 0,
 		Data:        []string{"mode=755"},
 		Propagation: m.Options.Propagation,
 		PlainTarget: m.Options.TargetNoFollow,
 		Label:       b.c.MountLabel,
-	})
+	}
+	b.do(side)
 	for i := range b.f.Cgroup.V1 {
 		h := &b.f.Cgroup.V1[i]
 		s, err := b.hierarchy(m, h, readonly)
@@ -112,7 +112,7 @@ func (b *builder) cgroup1(m *mount) error {
 		b.mergedLinks(m, b.f.Cgroup.V1[i].Name)
 	}
 	if readonly != 0 {
-		b.late.add(m)
+		b.late.add(m, side)
 	}
 	return nil
 }

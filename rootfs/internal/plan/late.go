@@ -28,7 +28,8 @@ type late struct {
 
 func newLate() late { return late{at: map[string]int{}, above: map[string]int{}} }
 
-func (l *late) add(m *mount) {
+func (l *late) add(m *mount, s *Mount) {
+	s.Late = true
 	if _, known := l.at[m.Destination]; known {
 		return // a remount that asks for read-only once more
 	}

@@ -70,8 +70,7 @@ func (b *builder) filesystem(m *mount) *Mount {
 		readonly = true
 	}
 	if staysWritable(m) && readonly {
-		s.Late = true
-		b.late.add(m)
+		b.late.add(m, s)
 	}
 	switch m.Type {
 	case "proc", "sysfs":
@@ -114,8 +113,7 @@ func (b *builder) bindMount(m *mount) *Mount {
 		s.Relabel, s.Label = m.Options.Relabel, b.c.MountLabel
 	}
 	if staysWritable(m) && m.Options.Attr&unix.MOUNT_ATTR_RDONLY != 0 {
-		s.Late = true
-		b.late.add(m)
+		b.late.add(m, s)
 	}
 	return s
 }
