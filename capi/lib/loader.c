@@ -28,6 +28,9 @@
 #include "internal.h"
 
 extern void __stack_chk_fail(void);
+#if defined(__aarch64__)
+extern uintptr_t __stack_chk_guard; /* elsewhere it is in thread-local storage, at a place that compilers know */
+#endif
 
 /* What the engine may call. Taken from here, not by name from the process, the functions are those that this library
  * itself was linked to: a sanitizer's or an allocator's of the host, too. The build fails where the engine needs another. */
@@ -45,6 +48,9 @@ static const struct import {
 	IMPORT(sigismember), IMPORT(snprintf), IMPORT(strerror), IMPORT(strncmp), IMPORT(syscall), IMPORT(unsetenv),
 	IMPORT(vfprintf), IMPORT(vsnprintf),
 	{ "stderr", &stderr },
+#if defined(__aarch64__)
+	{ "__stack_chk_guard", &__stack_chk_guard },
+#endif
 };
 
 #ifndef DT_RELR /* elf.h of glibc before 2.36, of musl before 1.2.4 */
@@ -54,7 +60,7 @@ static const struct import {
 
 /* The place for the engine's thread-local storage (Go keeps one pointer there) in each thread, at a fixed distance from
  * the thread pointer. */
-#define TLS_ROOM 8
+#define TLS_ROOM 16
 static _Thread_local char tls_room[TLS_ROOM] __attribute__((tls_model("initial-exec"), aligned(8), used));
 
 #if defined(__x86_64__)
