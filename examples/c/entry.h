@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
-extern bool entry_protected;
+/* Hidden: without that some compilers look up its address in a table, which is not relocated yet. */
+extern bool entry_protected __attribute__((visibility("hidden")));
 
 #endif
