@@ -30,7 +30,7 @@ var watched = map[uint32]string{
 	unix.SYS_WAITID: "waitid", unix.SYS_WAIT4: "wait4", unix.SYS_PIDFD_OPEN: "pidfd_open", unix.SYS_PIDFD_SEND_SIGNAL: "pidfd_send_signal",
 	unix.SYS_LSETXATTR: "lsetxattr", unix.SYS_FSETXATTR: "fsetxattr", unix.SYS_FLISTXATTR: "flistxattr", unix.SYS_LLISTXATTR: "llistxattr",
 	unix.SYS_FGETXATTR: "fgetxattr", unix.SYS_LGETXATTR: "lgetxattr", unix.SYS_UNSHARE: "unshare", unix.SYS_SETNS: "setns",
-	unix.SYS_POLL: "poll", unix.SYS_PPOLL: "ppoll", unix.SYS_FACCESSAT: "faccessat", unix.SYS_FACCESSAT2: "faccessat2",
+	unix.SYS_PPOLL: "ppoll", unix.SYS_FACCESSAT: "faccessat", unix.SYS_FACCESSAT2: "faccessat2",
 	unix.SYS_GETCWD: "getcwd", unix.SYS_SENDFILE: "sendfile", unix.SYS_COPY_FILE_RANGE: "copy_file_range",
 	marker: "marker",
 }
