@@ -54,6 +54,27 @@ func TestVerifyThroughLinks(t *testing.T) {
 			link(b, "/link", "dir")
 			b.mount("/dir/sub", "bind", src, "bind", "rw").set("readonlyPaths", []any{"/dir/sub", "/link/nothing"}, "linux")
 		},
+		"it is read-only, and masked by way of a link": func(b *box) {
+			link(b, "/dir/link", "../dir/sub")
+			b.mount("/dir/sub/file", "bind", src+"/file", "bind").mount("/dev", "tmpfs", "tmpfs", "mode=755").
+				set("maskedPaths", []any{"/dir/link"}, "linux").set("readonlyPaths", []any{"/dir/sub/file"}, "linux")
+		},
+		"what is masked by way of a link lies in a copy": func(b *box) {
+			link(b, "/link", "dir/sub")
+			b.mount("/dir/sub/new", "bind", src, "bind").mount("/dev", "tmpfs", "tmpfs", "mode=755").
+				set("maskedPaths", []any{"/link"}, "linux").set("readonlyPaths", []any{"/dir"}, "linux")
+		},
+		"what covers it is copied": func(b *box) {
+			link(b, "/link", "dir/sub")
+			b.mount("/link", "tmpfs", "tmpfs", "nodiratime").mount("/dir/sub", "bind", src, "bind").
+				set("readonlyPaths", []any{"/dir"}, "linux")
+		},
+		"what covers its link is copied": func(b *box) {
+			link(b, "/dir/sub/link", "../../up")
+			link(b, "/alias", "dir/sub")
+			b.mount("/alias/link/deep", "tmpfs", "tmpfs", "nosuid").mount("/dir/sub", "bind", src, "bind").
+				set("readonlyPaths", []any{"/dir"}, "linux")
+		},
 		"the copy lies on a shared mount": func(b *box) {
 			b.mount("/outer", "tmpfs", "tmpfs", "shared").mount("/outer/sub", "bind", src, "bind", "private").
 				set("readonlyPaths", []any{"/outer"}, "linux")

@@ -48,6 +48,7 @@ func coveredBy(p *plan.Plan) map[int]bool {
 // numberSteps turns what the executor said of its mounts round.
 func (c *checker) numberSteps(p *plan.Plan) {
 	c.steps = make(map[int]int, len(c.made))
+	c.stepAt = make(map[string]int, len(c.made))
 	c.mountAt = make(map[string]int, len(c.made))
 	for i, s := range p.Prepare {
 		id := c.idOf(s)
@@ -70,6 +71,21 @@ func (c *checker) numberSteps(p *plan.Plan) {
 			c.steps[id] = len(p.Prepare) + i
 		}
 	}
+	for id, step := range c.steps {
+		if m := c.mounts[id]; m != nil {
+			c.stepAt[m.Mountpoint] = max(step, c.stepAt[m.Mountpoint])
+		}
+	}
+}
+
+// stepOf is the step that made a mount. What a read-only path copied is as far up as what it was copied from, which the mount
+// table has at the same place.
+func (c *checker) stepOf(m *mountinfo.Info) (int, bool) {
+	step, known := c.steps[m.ID]
+	if !known && len(c.readonlyPaths) > 0 {
+		step, known = c.stepAt[m.Mountpoint]
+	}
+	return step, known
 }
 
 // idOf is the id of the mount that a step made, or that what stands in for it made; 0 where it is not known.
@@ -89,7 +105,7 @@ func (c *checker) under(path string, first int) bool {
 		return false
 	}
 	for m := c.mountAbove(path); m != nil; m = c.mounts[m.Parent] {
-		if step, known := c.steps[m.ID]; known && step >= first {
+		if step, known := c.stepOf(m); known && step >= first {
 			return true
 		}
 		if m.Parent == m.ID {

@@ -43,13 +43,13 @@ func Run(p *plan.Plan, made map[plan.Step]int) (*Report, error) {
 	}
 	defer linux.Close(fd)
 	c := &checker{root: inroot.Root{FD: fd}, readonly: map[string]bool{}, covered: coveredBy(p), made: made}
-	c.numberSteps(p)
 	for _, s := range slices.Concat(p.Prepare, p.Finalize) {
 		c.targets = append(c.targets, s.Target())
 	}
 	if err := c.readMounts(); err != nil {
 		return nil, err
 	}
+	c.numberSteps(p)
 	for _, s := range p.Finalize {
 		switch s := s.(type) {
 		case *plan.RemountReadonly:
@@ -91,8 +91,8 @@ type checker struct {
 	// made are the mounts' ids by step, and steps the other way round: id to index.
 	made  map[plan.Step]int
 	steps map[int]int
-	// mountAt is the last step that mounts at a path.
-	mountAt map[string]int
+	// stepAt is the last step that made a mount at a place of the mount table, mountAt the last one that mounts at a path of the config.
+	stepAt, mountAt map[string]int
 	index   int
 	current plan.Step
 	// targets are the paths of all steps, by index.
@@ -139,7 +139,11 @@ func (c *checker) step(s plan.Step) {
 	if c.covered[c.index] {
 		return
 	}
-	switch s.(type) {
+	switch m := s.(type) {
+	case *plan.Mount:
+		if c.idOf(m) == 0 && c.under(m.Path, c.index+1) {
+			return
+		}
 	case *plan.Device, *plan.Symlink, *plan.ReadonlyPath, *plan.MaskPath:
 		if c.under(s.Target(), c.index+1) {
 			return
