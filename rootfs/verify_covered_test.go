@@ -83,6 +83,10 @@ func TestVerifyThroughLinks(t *testing.T) {
 			b.mount("/dir/sub", "tmpfs", "tmpfs", "unbindable").mount("/dir/sub/deep", "bind", src, "bind").
 				set("readonlyPaths", []any{"/dir"}, "linux")
 		},
+		"a read-only path is there only in the copy": func(b *box) {
+			write(t, b.rootfs+"/dir/sub/deep/file", "", 0o644)
+			b.mount("/dir/sub", "tmpfs", "tmpfs", "unbindable").set("readonlyPaths", []any{"/dir/sub/deep", "/dir"}, "linux")
+		},
 		"it is not in the copy that is read-only": func(b *box) {
 			b.mount("/dir/sub", "tmpfs", "tmpfs", "unbindable").set("readonlyPaths", []any{"/dir"}, "linux")
 		},

@@ -1,6 +1,7 @@
 package rootfs_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -53,6 +54,17 @@ var tampers = map[string]struct {
 	"umask":                 {func() error { unix.Umask(0); return nil }, "/process/user/umask", "umask"},
 	"outside":               {func() error { return unix.Fchdir(firstFile) }, "/process/cwd", "working directory"},
 }
+
+// withoutProcfs are those for TestVerifySysctlWithoutProcfs, where the same file can be read in the container's /proc alone.
+var withoutProcfs = map[string]func() error{
+	"nothing":                                func() error { return nil },
+	"another value":                          func() error { return errors.Join(remount("/proc/sys", 0)(), writeTo(forward, "0")()) },
+	"covered by a file of the container's":   bind("/text", forward),
+	"covered by another file of that procfs": bind("/proc/sys/net/ipv4/ip_default_ttl", forward),
+	"its directory is covered":               mount("/proc/sys/net", "tmpfs", 0),
+}
+
+const forward = "/proc/sys/net/ipv4/ip_forward"
 
 func remount(path string, flags uintptr) func() error {
 	return func() error { return unix.Mount("", path, "", unix.MS_REMOUNT|unix.MS_BIND|flags, "") }
@@ -139,7 +151,11 @@ var tampering = nstest.Define("rootfs.tamper", func(in tamperRequest) (r tamperR
 		return r, err
 	}
 	r.Checked, r.Before = report.Checked, report.Deviations
-	if err := tampers[in.Name].do(); err != nil {
+	do := withoutProcfs[in.Name]
+	if do == nil {
+		do = tampers[in.Name].do
+	}
+	if err := do(); err != nil {
 		return r, fmt.Errorf("%s: %w", in.Name, err)
 	}
 	if report, err = rootfs.Verify(p); err != nil { // as another process in the container would
@@ -198,5 +214,31 @@ func TestVerifyFindsEachDeviation(t *testing.T) {
 				t.Errorf("want %s of %q among %+v", tamper.aspect, tamper.pointer, r.After)
 			}
 		})
+	}
+}
+
+// TestVerifySysctlWithoutProcfs: an old kernel can make no procfs apart. What a read-only path bound onto itself is still the
+// same file; what anyone else bound there is not.
+func TestVerifySysctlWithoutProcfs(t *testing.T) {
+	older := slices.DeleteFunc(slices.Clone(nstest.NewCallNames), func(call string) bool { return call == "statx" })
+	for kernel, calls := range map[string][]string{"before 5.2": older, "without statx": nstest.NewCallNames} {
+		for name := range withoutProcfs {
+			t.Run(kernel+"/"+name, func(t *testing.T) {
+				b := newBox(t).withProc()
+				b.config.Object("linux")["namespaces"] = []any{map[string]any{"type": "mount"}, map[string]any{"type": "pid"},
+					map[string]any{"type": "network"}}
+				b.set("sysctl", map[string]any{"net.ipv4.ip_forward": "1"}, "linux").set("readonlyPaths", []any{"/proc/sys"}, "linux")
+				write(t, b.rootfs+"/text", "1\n", 0o644)
+				b.spec.Deny = []nstest.Denial{nstest.Deny(unix.ENOSYS, calls...)}
+				r, err := tampering.Run(t, b.spec, tamperRequest{b.config.JSON(), name})
+				if err != nil {
+					t.Fatal(err)
+				}
+				found := slices.ContainsFunc(r.After, func(d rootfs.Deviation) bool { return d.Aspect == "sysctl" && d.Want != d.Got })
+				if len(r.Before) != 0 || found != (name != "nothing") {
+					t.Errorf("before: %+v\nafter: %+v", r.Before, r.After)
+				}
+			})
+		}
 	}
 }

@@ -7,6 +7,7 @@ from typing import Callable, NamedTuple
 
 from allowed import ALLOWED as OF_RUNC
 from judge import is_mask
+from machine import OLDER
 
 OPPOSITES = [("nosuid", "suid"), ("nodev", "dev"), ("noexec", "exec"), ("ro", "rw"), ("noatime", "atime"), ("nodiratime", "diratime"),
              ("relatime", "norelatime"), ("strictatime", "nostrictatime"), ("sync", "async"), ("nosuid", "rsuid"), ("nodev", "rdev"),
@@ -296,10 +297,24 @@ ALLOWED = [
 ]
 
 
+# Our own set-up on older kernels, to which nothing of the above applies.
+OF_OLDER = [
+    Allowed("recursive attributes need mount_setattr(2), Linux 5.12", "", "run", "", "refused", "no", ".*recursive mount attributes need.*"),
+    Allowed("the same file system once more at the same place, where mount(2) says EBUSY", "", "run", "", "refused", "no",
+            ".*device or resource busy.*"),
+    Allowed("after the switch mount(2) needs the container's /proc, which is masked or has something else in it", "", "run", "", "refused", "no",
+            ".*mount\\(2\\) alone is not safe without a procfs.*"),
+    Allowed("the container's program reads the mount table in /proc, which is masked", "", "mount", ".*", ".*", ".*", "-",
+            lambda c: ("mount", "/", "present") not in c.theirs),
+    Allowed("on a shared mount, what mount(2) mounts reaches the peers before it has its flags", "", "mount", ".*#\\d+", "option .*",
+            when=lambda c: c.fact("propagation").startswith(("shared", "master"))),
+]
+
+
 def explain(runtime, case, ours, theirs, difference):
     """The reason that allows a difference, or None."""
     context = Context(case, ours.facts, theirs.facts, difference[1])
-    for entry in ALLOWED:
+    for entry in OF_OLDER if runtime in OLDER else ALLOWED:
         if entry.covers(runtime, context, difference):
             return entry.why
     if runtime == "runc":

@@ -125,6 +125,16 @@ func Read(file string) ([]byte, error) {
 	return readAll(fd, file)
 }
 
+// ReadFD reads the whole file that an O_PATH descriptor stands for; file is its path below /proc, for errors.
+func ReadFD(fd int, file string) ([]byte, error) {
+	readable, err := Reopen(fd, unix.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer linux.Close(readable)
+	return readAll(readable, file)
+}
+
 func readAll(fd int, file string) ([]byte, error) {
 	var out []byte
 	buf := make([]byte, 16<<10)

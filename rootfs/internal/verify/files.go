@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/librootfs/librootfs/rootfs/internal/errs"
 	"github.com/librootfs/librootfs/rootfs/internal/inroot"
 	"github.com/librootfs/librootfs/rootfs/internal/linux"
 	"github.com/librootfs/librootfs/rootfs/internal/plan"
@@ -107,10 +108,32 @@ func (c *checker) umask(s *plan.Umask) {
 func (c *checker) sysctl(s *plan.Sysctl) {
 	text, err := procfs.Read("sys/" + s.File)
 	if err != nil {
+		// There is only the container's own /proc, of which a read-only path may have bound a part onto itself.
+		text, err = c.readCopied("/sys/"+s.File, s.Target())
+	}
+	if err != nil {
 		c.failed("sysctl", s.Value, err)
 		return
 	}
 	c.want("sysctl", strings.Join(strings.Fields(s.Value), " "), strings.Join(strings.Fields(string(text)), " "))
+}
+
+// readCopied reads the file of a procfs that the mount table says lies at a path.
+func (c *checker) readCopied(file, path string) ([]byte, error) {
+	fd, m, _, err := c.open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer linux.Close(fd)
+	real, err := procfs.Readlink(fd)
+	if err != nil {
+		return nil, err
+	}
+	inMount, inside := strings.CutPrefix(real, strings.TrimSuffix(m.Mountpoint, "/"))
+	if !inside || m.FSType != "proc" || strings.TrimSuffix(m.Root, "/")+inMount != file {
+		return nil, errs.Refuse("mountinfo", path, "is "+m.Root+" of a "+m.FSType+", mounted at "+m.Mountpoint)
+	}
+	return procfs.ReadFD(fd, file)
 }
 
 // mask makes sure that a masked file is the null device and a masked directory an empty read-only tmpfs.

@@ -138,7 +138,8 @@ func (c *checker) propagation(s *plan.Propagation) {
 // isReadonly also serves for paths that may be missing: nothing was promised of those.
 func (c *checker) isReadonly(s plan.Step) {
 	fd, m, root, err := c.open(s.Target())
-	if _, optional := s.(*plan.ReadonlyPath); optional && missing(err) {
+	_, optional := s.(*plan.ReadonlyPath)
+	if optional && missing(err) {
 		return
 	}
 	if err != nil {
@@ -146,6 +147,10 @@ func (c *checker) isReadonly(s plan.Step) {
 		return
 	}
 	linux.Close(fd)
+	if optional && !root {
+		// What was missing may be there now: in the read-only copy of a directory that this path lies in, without an unbindable mount.
+		root = slices.Contains(c.readonlyPaths, m.Mountpoint) && m.Mountpoint != s.Target()
+	}
 	c.want("read-only", "true", boolean(root && attrOf(m)&unix.MOUNT_ATTR_RDONLY != 0))
 }
 

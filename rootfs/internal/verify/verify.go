@@ -4,7 +4,6 @@
 package verify
 
 import (
-	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -93,8 +92,8 @@ type checker struct {
 	steps map[int]int
 	// stepAt is the last step that made a mount at a place of the mount table, mountAt the last one that mounts at a path of the config.
 	stepAt, mountAt map[string]int
-	index   int
-	current plan.Step
+	index           int
+	current         plan.Step
 	// targets are the paths of all steps, by index.
 	targets []string
 }
@@ -102,12 +101,8 @@ type checker struct {
 // readMounts reads the mount table through a procfs of the library's own.
 func (c *checker) readMounts() error {
 	text, err := procfs.Read("self/mountinfo")
-	var e *errs.Error
-	if errs.Is(err, unix.ENOENT) && errors.As(err, &e) {
-		e.Detail = "the container has no /proc, and this process cannot have one apart (it is in a user namespace, or the kernel is old)"
-	}
 	if err != nil {
-		return err
+		return procfs.IfNone("mountinfo", "", "the mount table cannot be read without a procfs", err)
 	}
 	infos, err := mountinfo.GetMountsFromReader(strings.NewReader(string(text)), nil)
 	if err != nil {
