@@ -98,6 +98,12 @@ func TestSysctl(t *testing.T) {
 	newBox(t).set("sysctl", map[string]any{"net.ipv4.ip_forward": "1"}, "linux").refused("/linux/sysctl/net.ipv4.ip_forward", "network")
 	b.config.Object("linux")["sysctl"] = map[string]any{"net.ipv4.no_such": "1"}
 	b.refused("/linux/sysctl/net.ipv4.no_such", "no such file")
+
+	b = newBox(t).set("sysctl", map[string]any{"kernel.domainname": "example.org"}, "linux")
+	b.config.Object("linux")["namespaces"] = []any{map[string]any{"type": "mount"}, map[string]any{"type": "uts"}}
+	b.spec.Deny = []nstest.Denial{nstest.Deny(unix.ENOSYS)}
+	b.refused("/linux/sysctl/kernel.domainname", "without a procfs")
+	b.mount("/proc", "proc", "proc").run()
 }
 
 func TestUmaskAndModes(t *testing.T) {

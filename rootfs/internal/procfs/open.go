@@ -30,7 +30,7 @@ func open(file string, flags int) (int, error) {
 	// A user namespace may not have a procfs of its own, and an old kernel has none that is not attached.
 	proc, err := procfs.OpenUnsafeProcRoot()
 	if err != nil {
-		return -1, err
+		return -1, None("open", "/proc/"+file, "there is no safe way to it without a procfs", err)
 	}
 	defer proc.Close()
 	handle, err := proc.OpenRoot(file)
