@@ -69,6 +69,12 @@ func TestVerifyThroughLinks(t *testing.T) {
 			b.mount("/link", "tmpfs", "tmpfs", "nodiratime").mount("/dir/sub", "bind", src, "bind").
 				set("readonlyPaths", []any{"/dir"}, "linux")
 		},
+		"what a later mount put there by way of a link is copied": func(b *box) {
+			link(b, "/link", "dir/sub")
+			write(t, src+"/sub/deep/file", "", 0o644)
+			b.mount("/dir", "bind", src, "rbind", "rnoexec").mount("/link/deep", "tmpfs", "tmpfs").
+				set("readonlyPaths", []any{"/link"}, "linux")
+		},
 		"what covers its link is copied": func(b *box) {
 			link(b, "/dir/sub/link", "../../up")
 			link(b, "/alias", "dir/sub")

@@ -304,6 +304,8 @@ OF_OLDER = [
             ".*device or resource busy.*"),
     Allowed("after the switch there is the container's /proc alone, which is masked or has something else in it", "", "run", "", "refused", "no",
             ".*(mount\\(2\\) alone is not safe|there is no safe way to it) without a procfs.*"),
+    Allowed("sysctls are written through the container's /proc, which is read-only", "", "run", "", "refused", "no",
+            ".*/linux/sysctl/.*: read-only file system"),
     Allowed("the container's program reads the mount table in /proc, which is masked", "", "mount", ".*", ".*", ".*", "-",
             lambda c: ("mount", "/", "present") not in c.theirs),
     Allowed("on a shared mount, what mount(2) mounts reaches the peers before it has its flags", "", "mount", ".*#\\d+", "option .*",

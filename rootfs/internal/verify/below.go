@@ -37,7 +37,7 @@ func (c *checker) below(s *plan.Mount, top *mountinfo.Info) {
 // tookAlong tells whether a mount lies below top, and nothing between the two was mounted by a later step.
 func (c *checker) tookAlong(m, top *mountinfo.Info) bool {
 	for m != nil && m.ID != top.ID {
-		if step, known := c.steps[m.ID]; known && step > c.index || c.isLater(m.Mountpoint) || m.Parent == m.ID {
+		if step, known := c.stepOf(m); known && step > c.index || c.isLater(m.Mountpoint) || m.Parent == m.ID {
 			return false
 		}
 		m = c.mounts[m.Parent]
