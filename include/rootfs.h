@@ -166,7 +166,8 @@ int rootfs_features(char **json, struct rootfs_error *err);
 /* Opens, in a privileged parent, the mount sources that the child cannot reach by itself: idmapped mounts, and every bind
  * source when the config has a user namespace. userns: descriptor of the container's user namespace, or -1. sources has
  * room for *count entries; *count becomes the number filled. Each fd is a detached tree (O_CLOEXEC), to be handed to the
- * child (inherited, or SCM_RIGHTS), set there as the request's `sources`, and closed by the caller. */
+ * child (inherited, or SCM_RIGHTS), set there as the request's `sources`, and closed by the caller. Without open_tree(2), before
+ * Linux 5.2, sources that are not idmapped are left out, and the child takes them by their paths. */
 int rootfs_open_sources(const struct rootfs_request *request, int userns, struct rootfs_source *sources, size_t *count,
 			struct rootfs_error *err);
 

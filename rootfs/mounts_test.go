@@ -108,6 +108,34 @@ func TestBindKeepsOrReplacesFlags(t *testing.T) {
 	hasOptions(t, r.At("/cleared"), "!nosuid", "!nodev")
 }
 
+// An option of the access time replaces what the mount has of it, one that clears too: then it is relatime.
+func TestAccessTimeIsReplaced(t *testing.T) {
+	src := hostMount(t, unix.MS_NOATIME|unix.MS_NODIRATIME)
+	want := map[string][]string{
+		"nosuid": {"noatime", "nodiratime", "!relatime"}, "atime": {"relatime", "!noatime", "!nodiratime"},
+		"diratime": {"relatime", "!noatime", "!nodiratime"}, "relatime": {"relatime", "!noatime", "!nodiratime"},
+		"norelatime": {"noatime", "nodiratime", "!relatime"}, "strictatime": {"!relatime", "!noatime", "!nodiratime"},
+		"nodiratime": {"relatime", "nodiratime", "!noatime"}, "noatime": {"noatime", "!relatime", "!nodiratime"},
+	}
+	for name, deny := range map[string][]nstest.Denial{"detached": nil, "mount(2)": {nstest.Deny(unix.ENOSYS)}} {
+		b := newBox(t)
+		b.spec.Deny = deny
+		for option := range want {
+			b.mount("/bind-"+option, "bind", src, "bind", option)
+			b.mount("/fs-"+option, "tmpfs", "tmpfs", "noatime", "nodiratime")
+			b.mount("/fs-"+option, "tmpfs", "tmpfs", "remount", option)
+			b.mount("/mount-"+option, "tmpfs", "tmpfs", "noatime", "nodiratime")
+			b.mount("/mount-"+option, "bind", src, "remount", "bind", option)
+		}
+		r := b.withProc().run()
+		for option, list := range want {
+			for _, kind := range []string{"/bind-", "/fs-", "/mount-"} {
+				t.Run(name+kind+option, func(t *testing.T) { hasOptions(t, r.At(kind+option), list...) })
+			}
+		}
+	}
+}
+
 func TestRecursiveBindAndAttributes(t *testing.T) {
 	src := shared(t)
 	if err := os.Mkdir(src+"/sub", 0o755); err != nil {

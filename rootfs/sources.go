@@ -17,7 +17,8 @@ type Source struct {
 
 // OpenSources opens, in a privileged parent, the mount sources that a child may be unable to reach: those of idmapped
 // mounts, and all bind sources where the config has a user namespace. userns is a descriptor of the container's user
-// namespace for mounts that are mapped by it, or -1. The child gives them to Prepare as Host.Sources.
+// namespace for mounts that are mapped by it, or -1. The child gives them to Prepare as Host.Sources. Where the kernel has no
+// open_tree(2), those that are not idmapped are left out, and the child takes them by their paths.
 func OpenSources(c *Config, userns int) ([]Source, error) {
 	p, err := NewPlan(c)
 	if err != nil {

@@ -3,6 +3,7 @@ package rootfs_test
 import (
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -255,6 +256,36 @@ var receiving = nstest.Define("rootfs.receiving", func(in e2e.Request) (e2e.Resu
 	}
 	return r, err
 })
+
+var opening = nstest.Define("rootfs.opening", func(config []byte) (int, error) {
+	c, err := rootfs.Parse(config, nil)
+	if err != nil {
+		return 0, err
+	}
+	sources, err := rootfs.OpenSources(c, -1)
+	rootfs.Close(sources)
+	return len(sources), err
+})
+
+// Where there is no open_tree(2), the child does what it can by itself.
+func TestOpenSourcesWithoutOpenTree(t *testing.T) {
+	src := shared(t)
+	write(t, src+"/file", "by path", 0o644)
+	b := newBox(t).userns().mount("/bound", "bind", src, "bind", "ro").withProc().look("/bound/file")
+	b.spec.Deny = []nstest.Denial{nstest.Deny(unix.ENOSYS)}
+	old := nstest.Spec{Deny: b.spec.Deny}
+	if n, err := opening.Run(t, old, b.config.JSON()); err != nil || n != 0 {
+		t.Errorf("%d sources, %v", n, err)
+	}
+	if r := b.run(); r.Nodes["/bound/file"].Text != "by path" {
+		t.Errorf("%+v", r.Nodes)
+	}
+	b.bindMapped("/mapped", src, 5000, "bind")
+	_, err := opening.Run(t, old, b.config.JSON())
+	if err == nil || !strings.Contains(err.Error(), "/mounts/2: mount_setattr") {
+		t.Errorf("idmapped: %v", err)
+	}
+}
 
 func TestSourcesOverASocket(t *testing.T) {
 	secret := onDisk(t)

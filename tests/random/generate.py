@@ -37,6 +37,7 @@ PROPAGATION = ["private", "rprivate", "slave", "rslave", "shared", "rshared", "u
 RECURSIVE = ["rro", "rrw", "rnosuid", "rsuid", "rnodev", "rdev", "rnoexec", "rexec", "rnodiratime", "rdiratime", "rrelatime",
              "rnorelatime", "rnoatime", "ratime", "rstrictatime", "rnostrictatime"]
 
+FIRST_ID = 100000  # on the host, of a container's user namespace
 SYSCTLS = [("kernel.shmmni", "ipc", ["1024", "2048"]), ("kernel.msgmnb", "ipc", ["4096"]), ("fs.mqueue.msg_max", "ipc", ["12", "15"]),
            ("kernel.domainname", "uts", ["example"]), ("net.ipv4.ip_forward", "network", ["1"])]
 DEVICES = [("c", 10, 229), ("c", 1, 3), ("c", 1, 5), ("b", 7, 3), ("b", 259, 70000), ("c", 511, 1048575), ("u", 1, 8), ("p", 0, 0)]
@@ -65,7 +66,12 @@ class Generator:
         self.system_mounts()
         for _ in range(self.r.choice([0, 1, 2, 2, 3, 3, 4, 5, 6, 8])):
             self.mounts.append(self.mount())
-        return {"host": host, "image": image, "config": self.config()}
+        case = {"host": host, "image": image, "config": self.config()}
+        if self.maybe(0.15):
+            self.remount()
+        if self.maybe(0.15):
+            self.user_namespace(case["config"]["linux"])
+        return case
 
     def config(self):
         namespaces = ["pid", "mount"] + [n for n, p in (("ipc", 0.8), ("uts", 0.8), ("cgroup", 0.6), ("network", 0.15)) if self.maybe(p)]
@@ -165,6 +171,20 @@ class Generator:
             destination = self.r.choice(["/proc", "/sys", "/run", "/new", "/tmp"])
         data = {"devpts": ["newinstance", "ptmxmode=0666", "gid=5"], "proc": ["hidepid=2"]}.get(kind, [])
         return {"destination": destination, "type": kind, "source": kind, "options": self.flags() + self.some(data, 2)}
+
+    def remount(self):
+        """A change of a mount that is there, somewhere after it."""
+        i = self.r.randrange(len(self.mounts) + 1)
+        if not self.mounts[:i]:
+            return
+        of = self.r.choice(self.mounts[:i])
+        # Without "bind" the file system gets the flags: that of sysfs, mqueue and cgroup may be the host's.
+        kind = ["remount"] if of["type"] in ("tmpfs", "devpts", "overlay") and self.maybe(0.5) else ["remount", "bind"]
+        self.mounts.insert(i, {"destination": of["destination"], "type": of["type"], "source": of["source"], "options": [*kind, *self.flags()]})
+
+    def user_namespace(self, linux):
+        linux["namespaces"].append({"type": "user"})
+        linux["uidMappings"] = linux["gidMappings"] = [{"containerID": 0, "hostID": FIRST_ID, "size": 65536}]
 
     def devices(self):
         """Nodes of every kind, below /dev and elsewhere; default ones too, with an owner of their own."""

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from facts import image_facts, parse
+from generate import FIRST_ID
 from runtimes import command
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 MS_REC, MS_BIND, MS_PRIVATE, MS_SHARED, MNT_DETACH = 0x4000, 0x1000, 1 << 18, 1 << 20, 2
-CLONE = {"mount": 0x00020000, "cgroup": 0x02000000, "uts": 0x04000000, "ipc": 0x08000000, "pid": 0x20000000, "network": 0x40000000}
+CLONE = {"mount": 0x00020000, "user": 0x10000000, "cgroup": 0x02000000, "uts": 0x04000000, "ipc": 0x08000000, "pid": 0x20000000, "network": 0x40000000}
 
 # The files of the sources: [path, kind, argument, mode, owner] as in the image.
 SOURCES = [
@@ -66,7 +67,7 @@ def own_ipc():
         os._exit(99)
 
 
-def put(top, entries):
+def put(top, entries, first_id):
     for path, kind, argument, mode, owner in entries:
         place = f"{top}/{path}"
         if kind == "dir":
@@ -77,8 +78,9 @@ def put(top, entries):
             os.mkfifo(place)
         else:
             os.symlink(argument, place)
+            os.lchown(place, first_id, first_id)
             continue
-        os.chown(place, owner, owner)
+        os.chown(place, first_id + owner, first_id + owner)
         os.chmod(place, mode)
 
 
@@ -100,8 +102,10 @@ class Machine:
         bundle, sources = self.place / "bundle", self.place / "sources"
         for directory in (bundle / "rootfs", sources):
             directory.mkdir(parents=True)
-        put(bundle / "rootfs", case["image"])
-        put(sources, SOURCES)
+        first_id = FIRST_ID if {"type": "user"} in case["config"]["linux"]["namespaces"] else 0
+        os.chown(bundle / "rootfs", first_id, first_id)
+        put(bundle / "rootfs", case["image"], first_id)
+        put(sources, SOURCES, first_id)
         # What an rbind takes along, and a recursive attribute has to reach.
         mount("below", sources / "mounted/a", "tmpfs", 2, "size=32k,mode=751")
         mount(sources / "dir", sources / "mounted/b", flags=MS_BIND)
@@ -150,7 +154,7 @@ class Machine:
             for point in reversed(left):
                 unmount(point)
             if Path("/proc/self/mountinfo").read_text() != before:
-                sys.exit(f"{name}: mounts stay on the host")
+                sys.exit(f"{name}: mounts stay on the host: {left}")
 
     def command(self, name, case, bundle, verify):
         before = [self.programs["older"], name] if name in OLDER else []

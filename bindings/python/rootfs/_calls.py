@@ -66,7 +66,8 @@ def features() -> dict[str, Any]:
 def open_sources(config: Config, *, userns: int = -1, options: Mapping[str, Any] | None = None) -> Sources:
     """Opens, in a privileged parent, the mount sources that the child cannot reach by itself.
 
-    These are the sources of idmapped mounts and, when the config has a user namespace, of every bind.
+    These are the sources of idmapped mounts and, when the config has a user namespace, of every bind. Where the kernel has no
+    open_tree(2) (before Linux 5.2), binds that are not idmapped are left out, and the child takes their sources by path.
 
     Arguments: ``userns`` is a descriptor of the container's user namespace (``/proc/PID/ns/user``; it stays the caller's),
     or -1 for none; the others are those of :func:`prepare`.

@@ -34,8 +34,9 @@ func OpenSources(steps []plan.Step, all bool, container int) (out []Source, err 
 		if err == nil && m.IDMap != nil {
 			err = mapped(t, m.IDMap, container)
 		}
-		if err == nil && t.FD < 0 {
-			err = errs.Cannot("open_tree", m.Source, "a mount source by descriptor needs open_tree(2), Linux 5.2")
+		if err == nil && t.FD < 0 { // there is no open_tree(2): the child is left to bind it by its path
+			t.Close()
+			continue
 		}
 		if err != nil {
 			t.Close()

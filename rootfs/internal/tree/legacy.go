@@ -253,13 +253,19 @@ func (t *Tree) changeLegacy(c change) error {
 		if c.exactly {
 			want = c.Set
 		}
-		err = linux.Mount("", self, "", unix.MS_REMOUNT|unix.MS_BIND|msOf(want), "")
+		flags := uint64(unix.MS_REMOUNT | unix.MS_BIND)
+		if (c.Set|c.Clear)&atime != 0 {
+			// A remount that has none of these flags keeps the access time. This one stands for it where others are cleared, and
+			// gives way to those that are set.
+			flags |= unix.MS_RELATIME
+		}
+		err = linux.Mount("", self, "", flags|msOf(want), "")
 		if c.exactly && errs.Is(err, unix.EPERM) {
 			locked, lockErr := t.lockedBy(c.Set, c.Clear)
 			if lockErr != nil {
 				return lockErr
 			}
-			err = linux.Mount("", self, "", unix.MS_REMOUNT|unix.MS_BIND|msOf(want|locked), "")
+			err = linux.Mount("", self, "", flags|msOf(want|locked), "")
 		}
 		return renamed(err, name)
 	}, fd)

@@ -138,7 +138,8 @@ impl<'a> Request<'a> {
     }
 
     /// Opens, in a privileged parent, the mount sources that the child cannot reach by itself: those of idmapped mounts and,
-    /// when the config has a user namespace (`userns`, where it exists already), of every bind. Any process, any thread.
+    /// when the config has a user namespace (`userns`, where it exists already), of every bind. Any process, any thread. Without
+    /// open_tree(2), before Linux 5.2, binds that are not idmapped are left out, and the child takes their sources by path.
     pub fn open_sources(&self, userns: Option<BorrowedFd<'_>>) -> Result<Vec<Source>> {
         let (_options, request) = self.to_c()?;
         let mut found = vec![sys::rootfs_source { mount: 0, fd: -1 }; self.config.mounts()];
