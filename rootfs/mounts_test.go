@@ -1,6 +1,7 @@
 package rootfs_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -329,6 +330,51 @@ func TestRemount(t *testing.T) {
 		t.Errorf("%+v", m)
 	}
 	newBox(t).mount("/y", "tmpfs", "tmpfs", "remount", "ro").refused("/mounts/0", "no such file")
+}
+
+// A remount changes a file system wherever it is mounted (mount(2)): none that the host may have mounted too, whatever way leads there.
+func TestRemountOfWhatTheHostUses(t *testing.T) {
+	host := hostTmpfs(t, 0, "mode=755,size=64k")
+	for name, c := range map[string]struct {
+		kind    string // of the remount
+		mounts  func(b *box) *box
+		options []string
+		allowed bool
+	}{
+		"a bind":                     {kind: "tmpfs", mounts: func(b *box) *box { return b.mount("/x", "bind", host, "bind") }},
+		"a bind, of no type":         {kind: "none", mounts: func(b *box) *box { return b.mount("/x", "bind", host, "bind") }},
+		"a bind behind a link":       {kind: "tmpfs", mounts: func(b *box) *box { return b.mount("/x", "tmpfs", "t").mount("/link", "bind", host, "bind") }},
+		"nothing of the container's": {kind: "tmpfs", mounts: func(b *box) *box { b.rootfs = host; return b.set("path", host, "root").mount("/y", "tmpfs", "t") }},
+		"the host's network":         {kind: "sysfs", mounts: func(b *box) *box { return b.mount("/x", "sysfs", "sysfs") }},
+		"a bind, its mount alone":    {kind: "bind", mounts: func(b *box) *box { return b.mount("/x", "bind", host, "bind") }, options: []string{"bind"}, allowed: true},
+		"the container's own":        {kind: "tmpfs", mounts: func(b *box) *box { return b.mount("/x", "tmpfs", "t", "size=64k") }, allowed: true},
+		"its own behind a link":      {kind: "tmpfs", mounts: func(b *box) *box { return b.mount("/link", "tmpfs", "t", "size=64k") }, allowed: true},
+	} {
+		for _, deny := range [][]nstest.Denial{nil, {nstest.Deny(unix.ENOSYS)}} {
+			b := newBox(t)
+			b.spec.Deny = deny
+			write(t, b.rootfs+"/x/file", "", 0o644)
+			if err := os.Symlink("x", b.rootfs+"/link"); err != nil {
+				t.Fatal(err)
+			}
+			target := "/x"
+			if c.mounts(b); b.rootfs == host {
+				target = "/"
+			}
+			last := len(b.config["mounts"].([]any))
+			b.mount(target, c.kind, "", append(c.options, "remount", "ro")...)
+			if c.allowed {
+				r := b.run()
+				hasOptions(t, r.At(target), "ro")
+			} else {
+				b.refused(fmt.Sprintf("/mounts/%d", last), "the host may use the file system")
+			}
+			if err := os.WriteFile(host+"/file", nil, 0o644); err != nil {
+				t.Errorf("%s, without new calls %v: on the host: %v", name, deny != nil, err)
+				unix.Mount("", host, "", unix.MS_REMOUNT, "")
+			}
+		}
+	}
 }
 
 func TestNoFollowDemands(t *testing.T) {

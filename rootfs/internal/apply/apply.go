@@ -51,6 +51,8 @@ type Executor struct {
 	outside uint64
 	// ids are the mounts that a later RemountReadonly comes back to, by target.
 	ids map[string]uint64
+	// own are the mounts of file systems that the host does not use; nil where no remount asks for them (remount.go).
+	own map[uint64]bool
 	// made are the mounts by their steps, as the mount table numbers them; nil while they are not traced (trace.go).
 	made map[plan.Step]int
 	// done are the steps before the present one, those of Prepare and those of Finalize.
@@ -68,6 +70,9 @@ func New(p *plan.Plan, host Host) *Executor {
 	x := &Executor{host: host, plan: p, root: inroot.Root{FD: -1}, dir: -1, ids: map[string]uint64{}}
 	if hasUnbindable(p) {
 		x.made = map[plan.Step]int{}
+	}
+	if remountsFilesystem(p) {
+		x.own = map[uint64]bool{}
 	}
 	return x
 }

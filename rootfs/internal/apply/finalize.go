@@ -26,9 +26,9 @@ func (x *Executor) remountReadonly(s *plan.RemountReadonly) error {
 	}
 	t := tree.At(fd, s.Path)
 	defer t.Close()
-	id, root, err := procfs.Mount(fd)
+	id, root, err := identity(s.Path, fd)
 	if err != nil {
-		return procfs.IfNone("statx", s.Path, "without statx(2) and name_to_handle_at(2) only a procfs tells one mount from another", err)
+		return err
 	}
 	if root == linux.No || id != x.ids[s.Path] {
 		return errs.Refuse("statx", s.Path, "is not the mount that was made there")

@@ -193,6 +193,9 @@ func (x *Executor) finish(m *plan.Mount, t *tree.Tree, target target) error {
 	if err := propagate(m, t); err != nil {
 		return err
 	}
+	if err := x.owned(m, t.FD); err != nil {
+		return err
+	}
 	x.note(m, t.FD)
 	return x.remember(m, t.FD)
 }
@@ -206,44 +209,6 @@ func propagate(m *plan.Mount, t *tree.Tree) error {
 		}
 	}
 	return nil
-}
-
-// remount changes the mount that is at the target already (the option "remount").
-func (x *Executor) remount(m *plan.Mount) error {
-	open := x.openTracing
-	if m.PlainTarget {
-		open = func(path string) (int, error) { return x.root.Open(path, unix.O_PATH, inroot.Plain) }
-	}
-	fd, err := open(m.Path)
-	if err != nil {
-		return err
-	}
-	t := tree.At(fd, m.Path)
-	defer t.Close()
-	if _, root, err := linux.MountID(fd); err != nil || root == linux.No {
-		if err == nil {
-			err = errs.Sys("remount", m.Path, unix.EINVAL)
-		}
-		return err
-	}
-	if m.Type != "" && m.Type != "bind" {
-		if err := t.Reconfigure(tree.FS{Type: m.Type, Super: m.Super, Data: m.Data, Attr: m.Attr}); err != nil {
-			return err
-		}
-	}
-	if m.ExactAttr {
-		if err := t.Exactly(m.Attr, m.Clear); err != nil {
-			return err
-		}
-	}
-	if err := t.Change(tree.Attr{Set: m.RecAttr, Clear: m.RecClear, Recursive: true}); err != nil {
-		return err
-	}
-	if err := propagate(m, t); err != nil {
-		return err
-	}
-	x.note(m, fd)
-	return x.remember(m, fd)
 }
 
 // target is a resolved mount target.

@@ -126,6 +126,16 @@ func (c *Config) Has(namespace string) bool {
 	return false
 }
 
+// HasNew is Has of a namespace that is made for the container, not one that it joins.
+func (c *Config) HasNew(namespace string) bool {
+	for _, n := range c.Namespaces {
+		if n.Type == namespace && n.Path == "" {
+			return true
+		}
+	}
+	return false
+}
+
 // OwnMounts tells whether the container's mounts are its own. A document without ociVersion and namespaces comes from a host
 // that has no use for OCI: it calls from a mount namespace that it made.
 func (c *Config) OwnMounts() bool {

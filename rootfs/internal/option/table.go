@@ -76,7 +76,7 @@ var table = [...]Entry{
 	{"rdev", Recursive, unix.MOUNT_ATTR_NODEV, true, "5.12", "as dev"},
 	{"rdiratime", Recursive, unix.MOUNT_ATTR_NODIRATIME, true, "5.12", "as diratime"},
 	{"relatime", Flag, unix.MS_RELATIME, false, "", "access times are kept where they are older than the last change, or a day"},
-	{"remount", Flag, unix.MS_REMOUNT, false, "", "change the mount that is there already"},
+	{"remount", Flag, unix.MS_REMOUNT, false, "", "change the mount that is there already; without `bind` its file system too, which the host must not have mounted as well"},
 	{"rexec", Recursive, unix.MOUNT_ATTR_NOEXEC, true, "5.12", "as exec"},
 	{"ridmap", IDMapping, unix.MOUNT_ATTR_IDMAP, false, "5.12", "map ids of the bind's source and of the mounts below it"},
 	{"rnoatime", RecursiveAtime, unix.MOUNT_ATTR_NOATIME, false, "5.12", "as noatime"},

@@ -57,6 +57,7 @@ func (b *builder) base(m *mount) *Mount {
 // filesystem is a mount of a file system of its own.
 func (b *builder) filesystem(m *mount) *Mount {
 	s := b.base(m)
+	s.OwnFS = ownFilesystem(b.c, m.Type)
 	s.Data = m.Options.Data
 	s.Super = superblock(m.Options.Super, s.Attr)
 	s.Label = b.c.MountLabel

@@ -66,6 +66,10 @@ type Mount struct {
 	// gets Super and Data ("remount").
 	Remount bool
 
+	// OwnFS: the file system is the container's own, so that a remount may change it. What the host has mounted as well would
+	// become read-only there too (mount(2), "Remounting an existing mount").
+	OwnFS bool
+
 	// ExactAttr: the mount has exactly Attr at the end. Otherwise (a bind that asks for nothing) its source's are kept.
 	// Clear names what the config turned off by name, for the error where it is locked.
 	ExactAttr   bool

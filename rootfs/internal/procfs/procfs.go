@@ -163,8 +163,8 @@ func IfNone(op, args, what string, err error) error {
 
 // None is the error of what is not safe without a procfs, after the switch to a root without a /proc, where none can be made apart.
 func None(op, args, what string, err error) error {
-	return errs.Cannot(op, args, what+", and one of fsopen(2), fsconfig(2), fsmount(2), open_tree(2) and move_mount(2), Linux 5.2, "+
-		"is not to be had: "+err.Error())
+	return errs.Cannot(op, args, what+", and there is none; to make one apart takes fsopen(2), fsconfig(2), fsmount(2), open_tree(2) and move_mount(2), Linux 5.2, "+
+		"and in a user namespace a /proc of which nothing is covered: "+err.Error())
 }
 
 // wrap is the error of a file below /proc that there is no way to.
