@@ -1,6 +1,7 @@
 package rootfs_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -368,6 +369,40 @@ func TestSourcesThatAreWrong(t *testing.T) {
 		t.Fatal(err)
 	}
 	file.refused("/mounts/0", "one of the two is a directory and the other is not")
+}
+
+// A tree that the parent opened is the host's peer. For a user namespace it becomes a slave, as all that is there already when the
+// namespace begins (mount_namespaces(7)): what is mounted in it must not appear on the host, whatever propagation is asked for.
+func TestLentTreesAreNoPeersOfTheHost(t *testing.T) {
+	src := hostTmpfs(t, 0, "mode=755")
+	if err := errors.Join(unix.Mount("", src, "", unix.MS_SHARED, ""), os.Mkdir(src+"/sub", 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	for _, value := range []string{"", "slave", "shared", "rshared", "private", "unbindable"} {
+		for _, option := range []string{"rbind", "shared", "rshared", "slave"} {
+			b := newBox(t).userns().withProc()
+			b.spec.KeepPropagation = true
+			if value != "" {
+				b.set("rootfsPropagation", value, "linux")
+			}
+			b.mount("/b", "bind", src, "bind", option).mount("/b/sub", "tmpfs", "tmpfs")
+			sources, err := rootfs.OpenSources(parse(t, b), -1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.lend(sources...).runLending()
+			table, err := nstest.Mounts()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range table {
+				if strings.HasPrefix(m.Mountpoint, src+"/") {
+					t.Errorf("%q, %s: on the host: %+v", value, option, m)
+					unix.Unmount(m.Mountpoint, unix.MNT_DETACH)
+				}
+			}
+		}
+	}
 }
 
 func source(mount, fd int) rootfs.Source { return rootfs.Source{Mount: mount, FD: fd} }

@@ -47,8 +47,8 @@ type Executor struct {
 	attached, switched bool
 	// cut: no mount of the host's is shared with another namespace any more.
 	cut bool
-	// outside is the propagation that the host's mounts have got (MS_*), for trees that come from there later.
-	outside uint64
+	// outside is what a tree gets that comes from the host later: the propagation (MS_*) that the host's mounts have got, in order.
+	outside []uint64
 	// ids are the mounts that a later RemountReadonly comes back to, by target.
 	ids map[string]uint64
 	// own are the mounts of file systems that the host does not use; nil where no remount asks for them (remount.go).

@@ -143,7 +143,7 @@ func (x *Executor) source(m *plan.Mount) (t *tree.Tree, lent bool, err error) {
 		return nil, true, err
 	}
 	// It was detached where the host's mounts may be shared: as its peer, it would show the host what is mounted in it.
-	if p := x.outside &^ unix.MS_REC; p != unix.MS_SHARED {
+	for _, p := range x.outside {
 		if err := t.Change(tree.Attr{Propagation: p, Recursive: true}); err != nil {
 			t.Close()
 			return nil, true, foreign(err, false)

@@ -23,7 +23,12 @@ func (x *Executor) openRoot(s *plan.OpenRoot) error {
 	if err := linux.Mount("", "/", "", s.HostPropagation, ""); err != nil {
 		return err
 	}
-	x.outside = s.HostPropagation
+	switch p := s.HostPropagation &^ unix.MS_REC; {
+	case p != unix.MS_SHARED:
+		x.outside = []uint64{p}
+	case s.UserNS:
+		x.outside = []uint64{unix.MS_SLAVE, p}
+	}
 	// Where mounts may still be shared, the bind of the root would appear on the host, and pivot_root(2) would refuse it.
 	x.cut = s.HostPropagation&unix.MS_SHARED == 0 && s.HostPropagation&unix.MS_REC != 0
 	if !x.cut {

@@ -77,6 +77,7 @@ func (b *builder) prepare() error {
 		Base:            Base{"/root/path", "/"},
 		Source:          b.c.Root.Path,
 		HostPropagation: hostPropagation(b.c.Propagation, own),
+		UserNS:          b.c.Has("user"),
 		HasMountNS:      own,
 	})
 	commands := b.commands()

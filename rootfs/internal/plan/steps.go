@@ -41,6 +41,7 @@ type OpenRoot struct {
 	Base
 	Source          string // the host's path
 	HostPropagation uint64
+	UserNS          bool // what comes from the host is its peer no more (mount_namespaces(7), on less privileged namespaces)
 	HasMountNS      bool // false: the mount namespace is shared with the host, nothing of it but the root is touched
 }
 
