@@ -30,9 +30,17 @@ def parse(text):
 
 
 def mount_facts(mounts):
-    # Mounts that lie on the same point are told apart by their order: "/dev", "/dev#2".
+    # Mounts that lie on the same point are told apart by how much lies below them, then by their order: "/dev", "/dev#2".
     seen, names, by_device = Counter(), {}, defaultdict(list)
-    for fields in mounts:
+    parents = {fields[0]: fields[1] for fields in mounts}
+
+    def depth(fields):
+        at, n = fields[0], 0
+        while at in parents and parents[at] != at:
+            at, n = parents[at], n + 1
+        return n
+
+    for fields in sorted(mounts, key=depth):
         point = unescape(fields[4])
         seen[point] += 1
         names[fields[0]] = point if seen[point] == 1 else f"{point}#{seen[point]}"

@@ -42,6 +42,9 @@ class Context(NamedTuple):
         """Whether a mount asks for one of them."""
         return any(o.partition("=")[0] in wanted for m in self.mounts for o in m["options"])
 
+    def options_of(self, kind):
+        return any(m["type"] == kind for m in self.mounts)
+
 
 class Allowed(NamedTuple):
     why: str
@@ -134,6 +137,10 @@ def listed_twice(context):
     return len(set(context.readonly)) < len(context.readonly) or len(set(masked_paths)) < len(masked_paths)
 
 
+def user_namespace(context):
+    return {"type": "user"} in context.linux["namespaces"]
+
+
 def default_devices(context):
     return any(d["path"] in ("/dev/null", "/dev/tty") for d in context.linux.get("devices", []))
 
@@ -143,9 +150,38 @@ LAST_TIME = ("of the recursive options of the access time the last one counts; r
 COVERED_TMPFS = ("a tmpfs that another mount covers becomes read-only before that; runc looks for it by its path at the end, and finds the "
                  "other or nothing")
 TMPFS_MODE = "a tmpfs takes the mode of the directory that it covers, as runc does; crun's stay 1777"
+NO_SOURCE = "a bind that is remounted has no source; runc and crun look for what the entry names"
 STICKY = "directories that are made are 0755; crun gives them a sticky bit"
 
 ALLOWED = [
+    # --- remounts, user namespaces -------------------------------------------------------------------------------------
+    Allowed(NO_SOURCE, "", "run", "", "refused", "no", ".*(stat'ing file `\\w+`|stat @/bundle/\\w+): [Nn]o such file or directory.*",
+            lambda c: c.options("remount")),
+    Allowed("a bind is given its flags where its source was opened, before the user namespace locked those of the access time",
+            "runc", "run", "", "refused", "no", ".*error mounting .*flags: 0x\\w+: operation not permitted.*", user_namespace),
+    Allowed("a sysfs shows the container's network, and in a user namespace there is none without a network namespace, as with runc; "
+            "crun binds the host's", "crun", "run", "", "refused", ".*fsopen\\(sysfs\\): operation not permitted.*", "no", user_namespace),
+    Allowed("in a user namespace a device is bound from the host only where that has it; crun binds what has its path",
+            "crun", "run", "", "refused", ".*the host's node, to be bound, is not the device.*", "no", user_namespace),
+    Allowed("a bound device covers a file that nobody can open", "", "image", ".*", "node", "---------- .*", "-.*", user_namespace),
+    Allowed("what lies where is the same; sources and devices were opened in another order", "", "mount", "", "order", when=user_namespace),
+    Allowed("a bound device has the flags that it has on the host; crun adds some", "crun", "mount", "/dev/.*", "option no(suid|exec)", "-", "set",
+            lambda c: user_namespace(c) and c.fact("root").startswith("/")),
+    Allowed("minictr makes the IPC namespace before ids are mapped, so the root of mqueue, which anyone may write to, shows as nobody's",
+            "", "(node|path)", ".*", "owner", "65534:65534", when=lambda c: user_namespace(c) and c.options_of("mqueue")),
+    Allowed("where a slave alone is asked for, the mount of the root is private, as is what is bound from there; in a user namespace all "
+            "is a slave already, and runc and crun leave it so, and we what the parent opened", "", "mount", ".*", "propagation",
+            when=lambda c: user_namespace(c) and asked_propagation("slave")(c)),
+    Allowed("a sysctl is written at the end, through the container's own /proc; crun opens the host's before", "crun", "run", "", "refused",
+            ".*/linux/sysctl/.*no safe way to it without a procfs.*", "no", user_namespace),
+    Allowed("a bind takes along what a user namespace locks below it, and then its flags", "runc", "run", "", "refused", "no",
+            ".*error mounting .*: operation not permitted.*", lambda c: user_namespace(c) and c.options(*(o for pair in RECURSIVE for o in pair))),
+    Allowed("runc starts no user namespace without a /proc of its own", "runc", "run", "", "refused", "no", ".*can't get final child's PID.*",
+            lambda c: user_namespace(c)),
+    Allowed("a remount that says nothing of ro makes a tmpfs writable again, as with runc; in crun it becomes read-only at the end", "crun",
+            "(mount|path)", ".*", "(option r[ow]|write)", when=lambda c: c.options("remount") and tmpfs_point(c)),
+    Allowed("diratime speaks of the access time, of which the rest is then the default; to mount(2) it says nothing", "", "mount", ".*",
+            "option (relatime|noatime|strictatime)", when=lambda c: c.options("remount") and c.options("diratime")),
     # --- masks ---------------------------------------------------------------------------------------------------------
     Allowed("masks differ in what they are made of: one tmpfs of one inode for all, one for each, the host's /dev/null or the container's",
             "", "mount", ".*", "(?!present|propagation|parent).*", when=masked),
@@ -304,6 +340,10 @@ OF_OLDER = [
             ".*device or resource busy.*"),
     Allowed("after the switch there is the container's /proc alone, which is masked or has something else in it", "", "run", "", "refused", "no",
             ".*(mount\\(2\\) alone is not safe|there is no safe way to it) without a procfs.*"),
+    Allowed("without open_tree(2) the child binds by path, what its user namespace locks: flags, and what is mounted below a source", "", "run", "",
+            "refused", "no", ".*(locked by its user namespace|that its user namespace locked|mount_setattr.*operation not permitted).*",
+            user_namespace),
+    Allowed("with open_tree(2) the sources were opened earlier than the rest was mounted", "", "mount", "", "order", when=user_namespace),
     Allowed("sysctls are written through the container's /proc, which is read-only", "", "run", "", "refused", "no",
             ".*/linux/sysctl/.*: read-only file system"),
     Allowed("the container's program reads the mount table in /proc, which is masked", "", "mount", ".*", ".*", ".*", "-",
