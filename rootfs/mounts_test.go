@@ -128,7 +128,10 @@ func TestAccessTimeIsReplaced(t *testing.T) {
 			b.mount("/mount-"+option, "tmpfs", "tmpfs", "noatime", "nodiratime")
 			b.mount("/mount-"+option, "bind", src, "remount", "bind", option)
 		}
+		// One that names none, too: only a new bind keeps what its source has.
+		b.mount("/bare", "bind", src, "bind", "nosuid", "noexec").mount("/bare", "bind", "", "remount", "bind")
 		r := b.withProc().run()
+		hasOptions(t, r.At("/bare"), "!nosuid", "!noexec")
 		for option, list := range want {
 			for _, kind := range []string{"/bind-", "/fs-", "/mount-"} {
 				t.Run(name+kind+option, func(t *testing.T) { hasOptions(t, r.At(kind+option), list...) })

@@ -119,3 +119,15 @@ func TestVerifyAccessTime(t *testing.T) {
 	hasOptions(t, r.At("/b"), "relatime")
 	hasOptions(t, r.At("/c"), "noatime")
 }
+
+// What is recursive of a remount reaches the mounts below, which then are not what their own entries say.
+func TestVerifyBelowARecursiveRemount(t *testing.T) {
+	for _, option := range []string{"rshared", "rro", "rnoexec"} {
+		b := newBox(t).mount("/up", "tmpfs", "tmpfs").mount("/up/below", "tmpfs", "tmpfs", "private", "exec", "rw")
+		r := b.mount("/up", "bind", "", "remount", "bind", option).run()
+		m := r.At("/up/below")
+		if shared := m != nil && m.Optional != ""; shared != (option == "rshared") {
+			t.Errorf("%s: %+v", option, m)
+		}
+	}
+}

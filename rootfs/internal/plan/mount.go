@@ -34,7 +34,7 @@ func (b *builder) mount(m *mount) error {
 }
 
 // base is the step that any kind of mount begins with. With the old mount(2) an attribute that nobody names is off,
-// whatever the mount is of; only a bind that names none keeps its source's.
+// whatever the mount is of; only a new bind that names none keeps its source's.
 func (b *builder) base(m *mount) *Mount {
 	o := &m.Options
 	return &Mount{
@@ -108,7 +108,7 @@ func hasKey(data []string, key string) bool {
 func (b *builder) bindMount(m *mount) *Mount {
 	s := b.base(m)
 	s.Recursive = m.Options.Recursive
-	s.ExactAttr = m.Options.Touched
+	s.ExactAttr = m.Options.Touched || m.Options.Remount
 	s.IDMap = idmap(m)
 	if m.Options.Relabel != 0 {
 		s.Relabel, s.Label = m.Options.Relabel, b.c.MountLabel

@@ -17,11 +17,11 @@ import (
 func coveredBy(p *plan.Plan) map[int]bool {
 	all := append(append([]plan.Step{}, p.Prepare...), p.Finalize...)
 	covered := map[int]bool{}
-	seen, changed := map[string]bool{}, map[string]bool{}
+	seen, changed, reached := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for i := len(all) - 1; i >= 0; i-- {
 		path := all[i].Target()
 		for at := path; at != ""; at = at[:max(strings.LastIndexByte(at, '/'), 0)] {
-			if seen[at] {
+			if seen[at] || reached[at] {
 				covered[i] = true
 			}
 		}
@@ -33,6 +33,8 @@ func coveredBy(p *plan.Plan) map[int]bool {
 			covered[i] = covered[i] || changed[path]
 			if s.Remount {
 				changed[path] = true
+				// What is recursive of it changes the mounts below too.
+				reached[path] = s.RecAttr|s.RecClear != 0 || slices.ContainsFunc(s.Propagation, func(p uint64) bool { return p&unix.MS_REC != 0 })
 			} else {
 				seen[path] = true
 			}
