@@ -45,19 +45,26 @@ $(BUILD)/lib/librootfs.so: $(BUILD)/lib/librootfs.so.0
 # For static hosts: one object, of which only rootfs_* can be seen. It has no path of its own to look beside, so it looks in
 # the directory of the installed engine, which is fixed here.
 $(CAPI)/static/dir: FORCE
-	@mkdir -p $(@D)
-	@echo '$(LIBDIR)/librootfs' | cmp -s - $@ || echo '$(LIBDIR)/librootfs' > $@
+	@$(call keep,$(LIBDIR)/librootfs)
 .PHONY: FORCE
+
+# $(call keep,text): a file that is newer than what depends on it only where its text is another than before.
+keep = mkdir -p $(@D); echo '$1' | cmp -s - $@ || echo '$1' > $@
 
 $(CAPI)/static/path.o: capi/lib/path.c $(CAPI_HEADERS) $(CAPI)/static/dir
 	$(CC) $(CAPI_FLAGS) -DROOTFS_ENGINE_DIR='"$(LIBDIR)/librootfs"' -c -o $@ $<
 
 $(BUILD)/lib/librootfs.a: $(filter-out $(CAPI)/lib/path.o,$(LIB_OBJECTS)) $(CAPI)/static/path.o
+	$(call one_object,$(CAPI)/static/librootfs.o)
+
+# $(call one_object,object): an archive of that one.
+define one_object
 	@mkdir -p $(@D)
-	$(CC) -r -nostdlib -o $(CAPI)/static/librootfs.o $^
-	$(OBJCOPY) --wildcard --keep-global-symbol='rootfs_*' $(CAPI)/static/librootfs.o
+	$(CC) -r -nostdlib -o $1 $^
+	$(OBJCOPY) --wildcard --keep-global-symbol='rootfs_*' $1
 	@rm -f $@
-	$(AR) rcsD $@ $(CAPI)/static/librootfs.o
+	$(AR) rcsD $@ $1
+endef
 
 lib: $(BUILD)/lib/librootfs.a
 

@@ -63,7 +63,7 @@ int command_update(const struct options *o, int argc, char **argv)
 	const char *file = NULL;
 	char *text = NULL;
 	size_t len = 0;
-	for (int c; (c = getopt_long(argc, argv, "r:m:", options, NULL)) != -1;) {
+	for (int c; (c = getopt_long(argc, argv, "+r:m:", options, NULL)) != -1;) {
 		if (c == 'r')
 			file = optarg;
 		else if (c == 'p')

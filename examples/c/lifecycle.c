@@ -78,6 +78,16 @@ int command_state(const struct options *o, int argc, char **argv)
 	return 0;
 }
 
+/* Not sigabbrev_np(3), which only glibc has. */
+static const char *const signal_names[] = {
+	[SIGHUP] = "HUP",   [SIGINT] = "INT",       [SIGQUIT] = "QUIT", [SIGILL] = "ILL",     [SIGTRAP] = "TRAP",   [SIGABRT] = "ABRT",
+	[SIGBUS] = "BUS",   [SIGFPE] = "FPE",       [SIGKILL] = "KILL", [SIGUSR1] = "USR1",   [SIGSEGV] = "SEGV",   [SIGUSR2] = "USR2",
+	[SIGPIPE] = "PIPE", [SIGALRM] = "ALRM",     [SIGTERM] = "TERM", [SIGSTKFLT] = "STKFLT", [SIGCHLD] = "CHLD", [SIGCONT] = "CONT",
+	[SIGSTOP] = "STOP", [SIGTSTP] = "TSTP",     [SIGTTIN] = "TTIN", [SIGTTOU] = "TTOU",   [SIGURG] = "URG",     [SIGXCPU] = "XCPU",
+	[SIGXFSZ] = "XFSZ", [SIGVTALRM] = "VTALRM", [SIGPROF] = "PROF", [SIGWINCH] = "WINCH", [SIGPOLL] = "POLL",   [SIGPWR] = "PWR",
+	[SIGSYS] = "SYS",
+};
+
 static int signal_number(const char *name)
 {
 	char *end;
@@ -86,11 +96,9 @@ static int signal_number(const char *name)
 		return number >= 0 && number <= SIGRTMAX ? (int)number : -1;
 	if (strncasecmp(name, "SIG", 3) == 0)
 		name += 3;
-	for (int i = 1; i < 32; i++) {
-		const char *abbreviation = sigabbrev_np(i);
-		if (abbreviation != NULL && strcasecmp(abbreviation, name) == 0)
-			return i;
-	}
+	for (size_t i = 0; i < sizeof(signal_names) / sizeof(*signal_names); i++)
+		if (signal_names[i] != NULL && strcasecmp(signal_names[i], name) == 0)
+			return (int)i;
 	if (strncasecmp(name, "RTMIN+", 6) == 0)
 		return SIGRTMIN + atoi(name + 6);
 	return -1;
@@ -101,7 +109,7 @@ int command_kill(const struct options *o, int argc, char **argv)
 	static const struct option options[] = {{"all", no_argument, NULL, 'a'}, {0}};
 	struct rootfs_error err = ROOTFS_ERROR_INIT;
 	bool all = false;
-	for (int c; (c = getopt_long(argc, argv, "a", options, NULL)) != -1;) {
+	for (int c; (c = getopt_long(argc, argv, "+a", options, NULL)) != -1;) {
 		if (c != 'a')
 			return usage("kill [--all] ID [SIGNAL]");
 		all = true;
@@ -147,7 +155,7 @@ int command_delete(const struct options *o, int argc, char **argv)
 	static const struct option options[] = {{"force", no_argument, NULL, 'f'}, {0}};
 	struct rootfs_error err = ROOTFS_ERROR_INIT;
 	bool force = false;
-	for (int c; (c = getopt_long(argc, argv, "f", options, NULL)) != -1;) {
+	for (int c; (c = getopt_long(argc, argv, "+f", options, NULL)) != -1;) {
 		if (c != 'f')
 			return usage("delete [--force] ID");
 		force = true;
@@ -219,7 +227,7 @@ int command_list(const struct options *o, int argc, char **argv)
 	static const struct option options[] = {
 		{"format", required_argument, NULL, 'f'}, {"quiet", no_argument, NULL, 'q'}, {0}};
 	bool json = false, quiet = false;
-	for (int c; (c = getopt_long(argc, argv, "f:q", options, NULL)) != -1;) {
+	for (int c; (c = getopt_long(argc, argv, "+f:q", options, NULL)) != -1;) {
 		if (c == 'q')
 			quiet = true;
 		else if (c == 'f' && (strcmp(optarg, "json") == 0 || strcmp(optarg, "table") == 0))
@@ -255,7 +263,7 @@ int command_ps(const struct options *o, int argc, char **argv)
 	static const struct option options[] = {{"format", required_argument, NULL, 'f'}, {0}};
 	struct rootfs_error err = ROOTFS_ERROR_INIT;
 	bool json = false;
-	for (int c; (c = getopt_long(argc, argv, "f:", options, NULL)) != -1;) {
+	for (int c; (c = getopt_long(argc, argv, "+f:", options, NULL)) != -1;) {
 		if (c != 'f')
 			return usage("ps [--format table|json] ID");
 		json = strcmp(optarg, "json") == 0;

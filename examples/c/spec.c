@@ -70,7 +70,7 @@ int command_spec(const struct options *o, int argc, char **argv)
 	const char *bundle = ".";
 	bool rootless = false;
 	(void)o;
-	for (int c; (c = getopt_long(argc, argv, "b:", options, NULL)) != -1;) {
+	for (int c; (c = getopt_long(argc, argv, "+b:", options, NULL)) != -1;) {
 		if (c == 'b')
 			bundle = optarg;
 		else if (c == 'r')
