@@ -20,6 +20,7 @@
 //    the first directory, and clones of it to the others.
 #define _GNU_SOURCE
 #include <err.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
@@ -45,6 +46,9 @@ int umount2(const char *, int);
 #define NODEV MOUNT_ATTR_NODEV
 #define NOEXEC MOUNT_ATTR_NOEXEC
 #define RDONLY MOUNT_ATTR_RDONLY
+#ifndef SYS_open_tree_attr // headers older than Linux 6.15
+#define SYS_open_tree_attr 467
+#endif
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 struct extra {
@@ -78,6 +82,18 @@ static void set_attributes(int mnt, unsigned flags, unsigned long attr, unsigned
 {
 	struct mount_attr set = { .attr_set = attr, .propagation = propagation };
 	must("mount_setattr", syscall(SYS_mount_setattr, mnt, "", AT_EMPTY_PATH | flags, &set, sizeof set));
+}
+
+// In one call where there is open_tree_attr(2), Linux 6.15; the attributes are of all the mounts where flags have AT_RECURSIVE.
+static int clone_with(const char *path, unsigned flags, unsigned long attr, unsigned long propagation)
+{
+	struct mount_attr set = { .attr_set = attr, .propagation = propagation };
+	int mnt = (int)syscall(SYS_open_tree_attr, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | flags, &set, sizeof set);
+	if (mnt < 0 && errno == ENOSYS) {
+		mnt = clone_tree(AT_FDCWD, path, flags);
+		set_attributes(mnt, flags, attr, propagation);
+	}
+	return (int)must("open_tree_attr", mnt);
 }
 
 static void attach(int mnt, int to)
@@ -127,17 +143,19 @@ static void make_mounts(int root, const struct extra *x)
 	int to;
 	if (!x->no_cgroup) {
 		to = (int)must("openat2", target(root, "sys/fs/cgroup"));
-		int cgroup = clone_tree(AT_FDCWD, "/sys/fs/cgroup", 0);
-		set_attributes(cgroup, 0, NOSUID | NOEXEC | NODEV | RDONLY, 0);
-		attach_and_close(cgroup, to);
+		attach_and_close(clone_with("/sys/fs/cgroup", 0, NOSUID | NOEXEC | NODEV | RDONLY, 0), to);
 	}
 	char path[32];
 	for (int i = 0; i < x->binds; i++) {
 		snprintf(path, sizeof path, "m/%05d", i);
 		to = (int)must("openat2", target(root, path));
-		int mnt = clone_tree(AT_FDCWD, x->source, x->readonly ? AT_RECURSIVE : 0);
-		if (x->readonly)
-			set_attributes(mnt, AT_RECURSIVE, RDONLY, MS_PRIVATE);
+		if (!x->readonly) {
+			attach_and_close(clone_tree(AT_FDCWD, x->source, 0), to);
+			continue;
+		}
+		// "rprivate" is of all the mounts of the tree, "ro" of the first alone ("rro" would be of all).
+		int mnt = clone_with(x->source, AT_RECURSIVE, 0, MS_PRIVATE);
+		set_attributes(mnt, 0, RDONLY, 0);
 		attach_and_close(mnt, to);
 	}
 }

@@ -187,8 +187,10 @@ func TestPropagationOptions(t *testing.T) {
 func TestPropagationBelowASharedMount(t *testing.T) {
 	b := newBox(t).mount("/up", "tmpfs", "tmpfs", "shared").mount("/up/private", "tmpfs", "tmpfs", "private").
 		mount("/up/bind", "bind", shared(t), "rbind", "rprivate").mount("/up/unbindable", "tmpfs", "tmpfs", "unbindable")
+	b.mount("/later", "tmpfs", "tmpfs").mount("/later", "bind", "", "remount", "bind", "shared").
+		mount("/later/bind", "bind", shared(t), "bind", "private").mount("/later/ro", "bind", shared(t), "rbind", "rprivate", "ro")
 	r := b.run()
-	for path, want := range map[string]string{"/up/private": "", "/up/bind": "", "/up/unbindable": "unbindable"} {
+	for path, want := range map[string]string{"/up/private": "", "/up/bind": "", "/up/unbindable": "unbindable", "/later/bind": "", "/later/ro": ""} {
 		if got := r.At(path).Optional; got != want {
 			t.Errorf("%s is %q, want %q", path, got, want)
 		}

@@ -52,6 +52,23 @@ char *read_file(int dir, const char *path, size_t *len, struct rootfs_error *err
 	return text;
 }
 
+/* The quote that ends a string, or len. One that is part of it has an odd number of backslashes before it. */
+static size_t string_end(const char *text, size_t from, size_t len)
+{
+	for (size_t i = from; i < len; i++) {
+		const char *quote = memchr(text + i, '"', len - i);
+		if (quote == NULL)
+			break;
+		i = (size_t)(quote - text);
+		size_t slashes = 0;
+		while (i - slashes > from && text[i - slashes - 1] == '\\')
+			slashes++;
+		if (slashes % 2 == 0)
+			return i;
+	}
+	return len;
+}
+
 bool json_find_array(const char *text, size_t len, const char *key, struct span *out)
 {
 	size_t depth = 0, key_len = strlen(key);
@@ -60,8 +77,7 @@ bool json_find_array(const char *text, size_t len, const char *key, struct span 
 		size_t from = i + 1;
 		switch (text[i]) {
 		case '"':
-			for (i = from; i < len && text[i] != '"';)
-				i += text[i] == '\\' ? 2 : 1;
+			i = string_end(text, from, len);
 			named = depth == 1 && i < len && i - from == key_len && memcmp(text + from, key, key_len) == 0;
 			break;
 		case ',':

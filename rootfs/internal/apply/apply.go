@@ -47,11 +47,13 @@ type Executor struct {
 	attached, switched bool
 	// cut: no mount of the host's is shared with another namespace any more.
 	cut bool
+	// shares: a mount of the config may be shared.
+	shares bool
 	// outside is what a tree gets that comes from the host later: the propagation (MS_*) that the host's mounts have got, in order.
 	outside []uint64
 	// ids are the mounts that a later RemountReadonly comes back to, by target.
 	ids map[string]uint64
-	// own are the mounts of file systems that the host does not use; nil where no remount asks for them (remount.go).
+	// own are the mounts of file systems that the host does not use; nil where no remount asks for them.
 	own map[uint64]bool
 	// made are the mounts by their steps, as the mount table numbers them; nil while they are not traced (trace.go).
 	made map[plan.Step]int
@@ -68,11 +70,18 @@ type Executor struct {
 // New makes an executor for one plan.
 func New(p *plan.Plan, host Host) *Executor {
 	x := &Executor{host: host, plan: p, root: inroot.Root{FD: -1}, dir: -1, ids: map[string]uint64{}}
-	if hasUnbindable(p) {
-		x.made = map[plan.Step]int{}
-	}
-	if remountsFilesystem(p) {
-		x.own = map[uint64]bool{}
+	for _, s := range p.Prepare {
+		m, is := s.(*plan.Mount)
+		if !is {
+			continue
+		}
+		if x.own == nil && changesFilesystem(m) {
+			x.own = map[uint64]bool{}
+		}
+		// Such a mount is told from what a read-only path puts over it by its number alone.
+		if x.made == nil && m.Unbindable() {
+			x.made = map[plan.Step]int{}
+		}
 	}
 	return x
 }

@@ -111,7 +111,7 @@ func (x *Executor) bind(m *plan.Mount) error {
 		return err
 	}
 	old := t.FD < 0
-	if m.ExactAttr {
+	if given := t.Given(); m.ExactAttr && given.Set|given.Clear == 0 {
 		if err := t.Exactly(m.Attr, m.Clear); err != nil {
 			return err
 		}
@@ -128,6 +128,9 @@ func (x *Executor) bind(m *plan.Mount) error {
 func (x *Executor) source(m *plan.Mount) (t *tree.Tree, lent bool, err error) {
 	fd, lent := x.host.Sources[m.Index]
 	if !lent {
+		if t = tree.CloneWith(m.Source, m.Recursive, x.atOnce(m)); t != nil {
+			return t, false, nil
+		}
 		t, err = tree.Clone(unix.AT_FDCWD, m.Source, m.Source, m.Recursive, m.PlainSource)
 		return t, false, err
 	}
@@ -150,6 +153,21 @@ func (x *Executor) source(m *plan.Mount) (t *tree.Tree, lent bool, err error) {
 		}
 	}
 	return t, true, nil
+}
+
+// atOnce is what of a bind is of the same mounts as its clone is: all, or the one.
+func (x *Executor) atOnce(m *plan.Mount) (a tree.Attr) {
+	if m.IDMap != nil || m.PlainSource {
+		return a
+	}
+	if m.ExactAttr && !m.Recursive {
+		a = tree.ExactAttr(m.Attr, m.Clear)
+	}
+	// Where it is attached below a shared mount, only what is set afterwards counts.
+	if unshared := x.cut && !x.shares; unshared && len(m.Propagation) == 1 && (!m.Recursive || m.Propagation[0]&unix.MS_REC != 0) {
+		a.Propagation = m.Propagation[0] &^ unix.MS_REC
+	}
+	return a
 }
 
 // foreign says what EINVAL most often means for a descriptor that the host lent. old: mount(2) has to do it.
@@ -190,7 +208,7 @@ func (x *Executor) finish(m *plan.Mount, t *tree.Tree, target target) error {
 			return err
 		}
 	}
-	if err := propagate(m, t); err != nil {
+	if err := x.propagate(m, t); err != nil {
 		return err
 	}
 	if err := x.owned(m, t.FD); err != nil {
@@ -200,10 +218,14 @@ func (x *Executor) finish(m *plan.Mount, t *tree.Tree, target target) error {
 	return x.remember(m, t.FD)
 }
 
-// propagate sets the propagation, in the order of the options. Not before the mount is attached: below a shared mount,
-// attaching makes it shared.
-func propagate(m *plan.Mount, t *tree.Tree) error {
+// propagate sets the propagation, in the order of the options, unless the clone had it from the beginning. Not before the mount is
+// attached: below a shared mount, attaching makes it shared.
+func (x *Executor) propagate(m *plan.Mount, t *tree.Tree) error {
 	for _, p := range m.Propagation {
+		x.shares = x.shares || p&unix.MS_SHARED != 0
+		if t.Given().Propagation != 0 {
+			continue
+		}
 		if err := t.Change(tree.Attr{Propagation: p &^ unix.MS_REC, Recursive: p&unix.MS_REC != 0}); err != nil {
 			return err
 		}

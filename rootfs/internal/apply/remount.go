@@ -45,7 +45,7 @@ func (x *Executor) remount(m *plan.Mount) error {
 	if err := t.Change(tree.Attr{Set: m.RecAttr, Clear: m.RecClear, Recursive: true}); err != nil {
 		return err
 	}
-	if err := propagate(m, t); err != nil {
+	if err := x.propagate(m, t); err != nil {
 		return err
 	}
 	x.note(m, fd)
@@ -54,15 +54,6 @@ func (x *Executor) remount(m *plan.Mount) error {
 
 // changesFilesystem tells whether a remount changes the file system, not only the mount.
 func changesFilesystem(m *plan.Mount) bool { return m.Remount && m.Type != "" && m.Type != "bind" }
-
-func remountsFilesystem(p *plan.Plan) bool {
-	for _, s := range p.Prepare {
-		if m, is := s.(*plan.Mount); is && changesFilesystem(m) {
-			return true
-		}
-	}
-	return false
-}
 
 // owned remembers a mount whose file system a later remount may change. Not by its path: a symlink of the image's can lead the
 // remount to another.

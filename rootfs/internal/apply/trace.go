@@ -72,11 +72,3 @@ func (x *Executor) openTracing(path string) (int, error) {
 	x.trace()
 	return x.root.Open(path, unix.O_PATH, inroot.Follow)
 }
-
-// hasUnbindable: such a mount is told from what a read-only path puts over it by its number alone.
-func hasUnbindable(p *plan.Plan) bool {
-	return slices.ContainsFunc(p.Prepare, func(s plan.Step) bool {
-		m, is := s.(*plan.Mount)
-		return is && m.Unbindable()
-	})
-}

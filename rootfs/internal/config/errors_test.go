@@ -54,6 +54,7 @@ var refused = []struct {
 	{`{"root": {"path": "/a/.."}}`, `/root/path`, "the host's own root"},
 	{`{"root": {"path": "/../.."}}`, `/root/path`, "the host's own root"},
 	{`{"root": {"path": "/r\u0000"}}`, `/root/path`, "has a NUL byte"},
+	{"{\"root\": {\"path\": \"/r\x00\"}}", `/root/path`, "invalid character"},
 	{`{"root": {"path": "/r", "readonly": "yes"}}`, `/root/readonly`, "must be true or false, not a string"},
 	{`{"root": {"path": "/r", "readonly": 1}}`, `/root/readonly`, "must be true or false, not a number"},
 

@@ -2,6 +2,7 @@ package config
 
 import (
 	"os"
+	"path"
 	"reflect"
 	"strings"
 	"testing"
@@ -281,5 +282,32 @@ func TestInputIsLeftAlone(t *testing.T) {
 	}
 	if c.Root.Path != "/b/rA" || c.OCIVersion != "1.0" || !strings.HasPrefix(c.Options.Bundle, "/b") {
 		t.Errorf("got %+v", c)
+	}
+}
+
+// The strings are parts of a copy of the document: what the caller does with his own afterwards is not seen in them.
+func TestParseKeepsNothingOfTheCaller(t *testing.T) {
+	text := []byte(`{"root": {"path": "/srv/r\u006fot"}, "mounts": [{"destination": "/a", "type": "tmpfs", "source": "from", "options": ["mode=700"]}],
+		"linux": {"namespaces": [{"type": "mount"}], "maskedPaths": ["/m"]}}`)
+	c, err := Parse(text, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range text {
+		text[i] = 'x'
+	}
+	m := c.Mounts[0]
+	if c.Root.Path != "/srv/root" || m.Destination != "/a" || m.Type != "tmpfs" || m.Source != "from" || m.Options.Data[0] != "mode=700" ||
+		c.MaskedPaths[0] != "/m" {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestClean(t *testing.T) {
+	for _, p := range []string{"/", "//", "/a", "/a/", "/a//b", "/./a", "/a/.", "/a/..", "/../a", "/.a", "/a/.b", "/a/...", "/a/b.", "/...", "/.", "/..",
+		"/a/b/c", "/a./b", "/a../b", "//a", "/a/b//", "/a/./b", "/a/../b"} {
+		if got, want := clean(p), path.Clean(p); got != want {
+			t.Errorf("%s: %s, want %s", p, got, want)
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"unsafe"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -22,7 +23,8 @@ type reader struct {
 }
 
 func newReader(text []byte, prefix string) *reader {
-	// The decoder reads a bytes.Buffer in place, without a copy.
+	// A copy that nobody writes to: the strings of the config are parts of it. The decoder reads a bytes.Buffer in place.
+	text = bytes.Clone(text)
 	return &reader{dec: jsontext.NewDecoder(bytes.NewBuffer(text[:len(text):len(text)])), text: text, prefix: prefix}
 }
 
@@ -132,16 +134,21 @@ func (r *reader) readString(dst *string, null bool) error {
 	default:
 		return r.wrong("a string", k)
 	}
-	body := []byte(v[1 : len(v)-1])
-	if bytes.IndexByte(body, '\\') >= 0 {
+	end := int(r.dec.InputOffset())
+	body := r.text[end-len(v)+1 : end-1]
+	escaped := bytes.IndexByte(body, '\\') >= 0
+	if escaped {
 		if body, err = jsontext.AppendUnquote(nil, v); err != nil {
 			return r.syntax(err)
 		}
 	}
-	if problem := badText(body); problem != "" {
-		return r.bad("", problem)
+	// Of what is written as it is, JSON has no NUL.
+	if len(body) > MaxString || escaped {
+		if problem := badText(body); problem != "" {
+			return r.bad("", problem)
+		}
 	}
-	*dst = string(body)
+	*dst = unsafe.String(unsafe.SliceData(body), len(body))
 	return nil
 }
 

@@ -199,20 +199,41 @@ func OpenTree(dirfd int, path string, flags uint) (fd int, err error) {
 	return fd, sys("open_tree", of(dirfd, path), err)
 }
 
+// OpenTreeAttr is open_tree_attr(2), which gives the tree that it clones its attributes: all of its mounts where flags have
+// AT_RECURSIVE.
+func OpenTreeAttr(path string, flags uint, attr *unix.MountAttr) (fd int, err error) {
+	name, err := unix.BytePtrFromString(path)
+	if err != nil {
+		return -1, sys("open_tree_attr", named(path), err)
+	}
+	at := unix.AT_FDCWD
+	err = retry(func() error {
+		n, _, errno := unix.Syscall6(unix.SYS_OPEN_TREE_ATTR, uintptr(at), uintptr(unsafe.Pointer(name)), uintptr(flags|unix.OPEN_TREE_CLOEXEC),
+			uintptr(unsafe.Pointer(attr)), unsafe.Sizeof(*attr), 0)
+		fd = int(n)
+		return result(0, 0, errno)
+	})
+	return fd, sys("open_tree_attr", named(path), err)
+}
+
 // MoveMount attaches the tree of one descriptor to the place of another: no path is looked up.
 func MoveMount(tree, target int) error {
 	return sys("move_mount", of(tree, ""), retry(func() error {
-		return unix.MoveMount(tree, "", target, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
+		return result(unix.Syscall6(unix.SYS_MOVE_MOUNT, uintptr(tree), uintptr(unsafe.Pointer(&empty)), uintptr(target),
+			uintptr(unsafe.Pointer(&empty)), unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH, 0))
 	}))
 }
 
 // MountSetattr is mount_setattr(2) on the mount whose root fd is.
 func MountSetattr(fd int, recursive bool, attr *unix.MountAttr) error {
-	flags := uint(unix.AT_EMPTY_PATH)
+	flags := uintptr(unix.AT_EMPTY_PATH)
 	if recursive {
 		flags |= unix.AT_RECURSIVE
 	}
-	return sys("mount_setattr", of(fd, ""), retry(func() error { return unix.MountSetattr(fd, "", flags, attr) }))
+	return sys("mount_setattr", of(fd, ""), retry(func() error {
+		return result(unix.Syscall6(unix.SYS_MOUNT_SETATTR, uintptr(fd), uintptr(unsafe.Pointer(&empty)), flags,
+			uintptr(unsafe.Pointer(attr)), unsafe.Sizeof(*attr), 0))
+	}))
 }
 
 // Mount is mount(2) by path: for the host's own "/" and for kernels without the calls above.
@@ -241,11 +262,7 @@ func Chroot(path string) error {
 // kernels without fchmodat2(2): fchmodat(2) there follows a symlink, so the caller checks the result.
 func Fchmod(fd int, mode uint32) error {
 	err := retry(func() error {
-		_, _, errno := unix.Syscall6(unix.SYS_FCHMODAT2, uintptr(fd), uintptr(unsafe.Pointer(&empty[0])), uintptr(mode), unix.AT_EMPTY_PATH, 0, 0)
-		if errno != 0 {
-			return errno
-		}
-		return nil
+		return result(unix.Syscall6(unix.SYS_FCHMODAT2, uintptr(fd), uintptr(unsafe.Pointer(&empty)), uintptr(mode), unix.AT_EMPTY_PATH, 0, 0))
 	})
 	if err == unix.ENOSYS || err == unix.EPERM || err == unix.EOPNOTSUPP {
 		// The magic link of a descriptor of our own names exactly what the descriptor is.
@@ -254,7 +271,16 @@ func Fchmod(fd int, mode uint32) error {
 	return sys("fchmodat2", of(fd, ""), err)
 }
 
-var empty = [1]byte{}
+// empty is the path of a call that is about a descriptor; x/sys would copy one each time.
+var empty byte
+
+// result is what a call of that kind says, of which only the error is wanted.
+func result(_, _ uintptr, errno unix.Errno) error {
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
 
 // ProcFD is the path of a descriptor's magic link below the host's /proc. It is safe only where /proc is known to be
 // procfs: before the root is switched, or through package procfs.

@@ -22,6 +22,7 @@ type Tree struct {
 	attached bool
 	legacy   *legacy  // how mount(2) makes it, where there are no detached trees
 	changes  []change // what must wait until it is attached, where there is no mount_setattr(2)
+	given    Attr     // what it has had from the beginning (CloneWith)
 }
 
 // At is the mount that is attached already and whose root fd is; Close closes fd.
@@ -79,6 +80,30 @@ func Clone(dirfd int, path, name string, recursive, noFollow bool) (*Tree, error
 	}
 	return t, nil
 }
+
+// attributable: a tree can be cloned with attributes, by one call.
+var attributable = sync.OnceValue(func() bool { return detachable() && !linux.CallOpenTreeAttr.Missing() })
+
+// CloneWith is Clone of a host path, of a tree that has attributes from the beginning: all of its mounts, where it is recursive.
+// It gives nil where that does not go in one call, whatever the reason: Clone, Exactly and Change do it in steps, and know what
+// to say of an error.
+func CloneWith(path string, recursive bool, a Attr) *Tree {
+	if a == (Attr{}) || !attributable() {
+		return nil
+	}
+	flags := uint(unix.OPEN_TREE_CLONE)
+	if recursive {
+		flags |= unix.AT_RECURSIVE
+	}
+	fd, err := linux.OpenTreeAttr(path, flags, &unix.MountAttr{Attr_set: a.Set, Attr_clr: a.Clear, Propagation: a.Propagation})
+	if err != nil {
+		return nil
+	}
+	return &Tree{FD: fd, name: path, given: a}
+}
+
+// Given is what CloneWith gave it.
+func (t *Tree) Given() Attr { return t.given }
 
 // unbindable says what EINVAL means for a source that cannot be bound.
 func unbindable(err error, recursive bool) error {
@@ -162,6 +187,9 @@ func (t *Tree) setattr(c change, set, clear uint64) error {
 	t.changes = append(t.changes, c)
 	return nil
 }
+
+// ExactAttr is what Exactly asks for.
+func ExactAttr(set, named uint64) Attr { return Attr{Set: set, Clear: clearFor(set, named)} }
 
 // clearFor is what to clear so that set is all there is. The kernel leaves the access time alone in a remount that says
 // nothing of it; so does this.
