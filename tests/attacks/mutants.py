@@ -30,7 +30,8 @@ MUTANTS = [
     ), ("fall-back",)),
     Mutant("a mount is attached to the descriptor that was resolved",
            ("CVE-2021-30465", "CVE-2026-41568", "CVE-2026-42306"), (
-        ("linux/calls.go", 'return unix.MoveMount(tree, "", target, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)',
+        ("linux/calls.go", 'return result(unix.Syscall6(unix.SYS_MOVE_MOUNT, uintptr(tree), uintptr(unsafe.Pointer(&empty)), uintptr(target),\n'
+         '\t\t\tuintptr(unsafe.Pointer(&empty)), unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH, 0))',
          'buf := make([]byte, 4096)\n\t\tn, _ := unix.Readlink(ProcFD(target), buf)\n\t\t'
          'return unix.MoveMount(tree, "", unix.AT_FDCWD, string(buf[:n]), unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_SYMLINKS)'),
     ), ("new-api",)),
@@ -164,7 +165,9 @@ MUTANTS = [
          "\tx.attached = true\n\tx.root.FD, err = again()\n\treturn err"),
     ), ("new-api",)),
     Mutant("a bind has its flags before it is attached", ("moby-second-look",), (
-        ("apply/mount.go", "\tif m.ExactAttr {\n\t\tif err := t.Exactly(m.Attr, m.Clear); err != nil {\n\t\t\treturn err\n\t\t}\n\t}\n"
+        ("apply/mount.go", "\tif m.ExactAttr && !m.Recursive {\n\t\ta =", "\tif false {\n\t\ta ="),
+        ("apply/mount.go", "\tif given := t.Given(); m.ExactAttr && given.Set|given.Clear == 0 {\n\t\tif err := t.Exactly(m.Attr, m.Clear); err != nil {\n"
+         "\t\t\treturn err\n\t\t}\n\t}\n"
          "\terr = x.finish(m, t, target)\n",
          "\terr = x.finish(m, t, target)\n\tif err == nil && m.ExactAttr {\n\t\tfd, err := x.root.Open(m.Path, unix.O_PATH, inroot.Follow)\n"
          "\t\tif err != nil {\n\t\t\treturn err\n\t\t}\n\t\tfound := tree.At(fd, m.Path)\n\t\tdefer found.Close()\n"
@@ -177,6 +180,12 @@ MUTANTS = [
         ("plan/cgroup.go", 'bind.Index, bind.Type, bind.Source, bind.Recursive = -1, "bind", source, true',
          'bind.Index, bind.Type, bind.Source, bind.Recursive = -1, "bind", source, true\n\tbind.Attr = 0'),
     )),
+    Mutant("a remount changes no file system of the host's", ("remount",), (
+        ("apply/remount.go", "if err == nil && !x.own[id] {", "if err == nil && id == 0 {"),
+    )),
+    Mutant("a lent tree is no peer of the host's in a user namespace", ("lent-peer",), (
+        ("apply/root.go", "\tcase s.UserNS:\n", "\tcase false:\n"),
+    ), ("new-api",)),
     Mutant("no descriptor outlives a call", ("descriptor",), (
         ("apply/apply.go", "linux.Close(x.root.FD)\n", ""),
     )),

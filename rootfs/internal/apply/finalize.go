@@ -36,15 +36,7 @@ func (x *Executor) remountReadonly(s *plan.RemountReadonly) error {
 	return readonly(t)
 }
 
-func (x *Executor) readonlyRoot() error {
-	fd, err := linux.Openat(x.root.FD, ".", unix.O_PATH|unix.O_DIRECTORY, 0)
-	if err != nil {
-		return err
-	}
-	t := tree.At(fd, "/")
-	defer t.Close()
-	return readonly(t)
-}
+func (x *Executor) readonlyRoot() error { return readonly(tree.At(x.root.FD, "/")) }
 
 // A mount that has a file open for writing cannot become read-only; who has it open may be about to close it.
 const (
@@ -138,7 +130,12 @@ func (x *Executor) maskPath(s *plan.MaskPath) error {
 		}
 		x.masks.null = fd + 1
 	}
-	t, err := tree.Clone(x.masks.null-1, "", "/dev/null", false, false)
+	return x.coverWith(s, x.masks.null-1, "/dev/null", target, again)
+}
+
+// coverWith attaches a clone of what covers the other paths too.
+func (x *Executor) coverWith(s *plan.MaskPath, fd int, name string, target int, again func() (int, error)) error {
+	t, err := tree.Clone(fd, "", name, false, false)
 	if err != nil {
 		return err
 	}
@@ -157,12 +154,7 @@ func (x *Executor) cover(s *plan.MaskPath, t *tree.Tree, target int, again func(
 
 func (x *Executor) maskDir(s *plan.MaskPath, target int, again func() (int, error)) error {
 	if x.masks.dir != nil {
-		t, err := tree.Clone(x.masks.dir.FD, "", "tmpfs", false, false)
-		if err != nil {
-			return err
-		}
-		defer t.Close()
-		return x.cover(s, t, target, again)
+		return x.coverWith(s, x.masks.dir.FD, "tmpfs", target, again)
 	}
 	fs := tree.FS{Type: "tmpfs", Source: "tmpfs", Super: []string{"ro"}, Data: []string{"nr_blocks=1", "nr_inodes=1"},
 		Attr: unix.MOUNT_ATTR_RDONLY}
@@ -177,15 +169,10 @@ func (x *Executor) maskDir(s *plan.MaskPath, target int, again func() (int, erro
 	if err != nil {
 		return err
 	}
+	x.masks.dir = t // which closes it
 	if err := x.cover(s, t, target, again); err != nil {
-		defer t.Close()
 		return err
 	}
 	// The others are copied from it. Below a shared mount it is shared itself by now, and they would be its peers.
-	if err := t.Change(tree.Attr{Propagation: unix.MS_PRIVATE}); err != nil {
-		defer t.Close()
-		return err
-	}
-	x.masks.dir = t
-	return nil
+	return t.Change(tree.Attr{Propagation: unix.MS_PRIVATE})
 }

@@ -39,24 +39,36 @@ func (x *Executor) mountOne(m *plan.Mount) error {
 	if err := x.mayCover(target, m.Type == "proc"); err != nil {
 		return err
 	}
-	fs := tree.FS{Type: m.Type, Source: m.Source, Super: m.Super, Data: m.Data, Attr: m.Attr}
-	if m.TargetMode && !made {
-		st, err := linux.Fstat(target.fd)
-		if err != nil {
-			return err
-		}
-		fs.Data = append(fs.Data[:len(fs.Data):len(fs.Data)], "mode="+strconv.FormatUint(uint64(st.Mode&0o7777), 8))
-	}
-	if m.Label != "" {
-		if fs.Data, err = withLabel(fs.Data, m.Label); err != nil {
-			return err
-		}
-	}
-	t, err := tree.New(fs)
+	t, err := newTree(m, target, made)
 	if err != nil {
 		return err
 	}
 	defer t.Close()
+	return x.fill(m, t, target)
+}
+
+// newTree makes the file system of a mount.
+func newTree(m *plan.Mount, target target, made bool) (*tree.Tree, error) {
+	fs := tree.FS{Type: m.Type, Source: m.Source, Super: m.Super, Data: m.Data, Attr: m.Attr}
+	if m.TargetMode && !made {
+		st, err := linux.Fstat(target.fd)
+		if err != nil {
+			return nil, err
+		}
+		fs.Data = append(fs.Data[:len(fs.Data):len(fs.Data)], "mode="+strconv.FormatUint(uint64(st.Mode&0o7777), 8))
+	}
+	if m.Label != "" {
+		data, err := withLabel(fs.Data, m.Label)
+		if err != nil {
+			return nil, err
+		}
+		fs.Data = data
+	}
+	return tree.New(fs)
+}
+
+// fill attaches a new file system, with what is to be in it from the beginning.
+func (x *Executor) fill(m *plan.Mount, t *tree.Tree, target target) error {
 	// What mount(2) makes can be filled only once it is there; the target's descriptor still shows what it covers.
 	attached := t.FD < 0
 	if m.CopyUp && !attached {
@@ -84,6 +96,10 @@ func (x *Executor) bind(m *plan.Mount) error {
 		return err
 	}
 	defer t.Close()
+	return x.bindTree(m, t, lent)
+}
+
+func (x *Executor) bindTree(m *plan.Mount, t *tree.Tree, lent bool) error {
 	if m.Relabel != 0 {
 		if err := relabel(m.Source, m.Label, m.Relabel); err != nil {
 			return err

@@ -177,6 +177,9 @@ func (x *Executor) chdir(s *plan.Chdir) error {
 		defer linux.Close(fd)
 		return linux.Fchdir(fd)
 	}
+	if s.Path == "/" {
+		return linux.Fchdir(x.root.FD)
+	}
 	fd, _, err := x.root.Dir(s.Path, inroot.Follow)
 	if err != nil {
 		return err

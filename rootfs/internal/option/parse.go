@@ -2,6 +2,7 @@ package option
 
 import (
 	"strings"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -57,7 +58,11 @@ func (p *parser) apply(e *Entry) {
 			p.cleared &^= e.Bits
 		}
 	case Propagation:
-		s.Propagation = append(s.Propagation, e.Bits)
+		if s.Propagation == nil { // most often the only one, and the table has it already
+			s.Propagation = unsafe.Slice(&e.Bits, 1)
+		} else {
+			s.Propagation = append(s.Propagation, e.Bits)
+		}
 	case Recursive:
 		if e.Off {
 			s.RecAttr &^= e.Bits
@@ -142,8 +147,12 @@ func (p *parser) flags() {
 			s.Clear |= f.attr
 		}
 	}
-	for _, f := range superFlags {
-		if p.on&f.flag != 0 {
+	for i := range superFlags {
+		switch f := &superFlags[i]; {
+		case p.on&f.flag == 0:
+		case s.Super == nil:
+			s.Super = unsafe.Slice(&f.name, 1)
+		default:
 			s.Super = append(s.Super, f.name)
 		}
 	}

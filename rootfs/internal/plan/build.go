@@ -34,6 +34,10 @@ type builder struct {
 	ownDev bool // /dev is the container's own, to be filled
 	late   late
 	plan   Plan
+	// What a list of mounts takes, made at once for all of it.
+	entry    mount
+	steps    []Mount
+	pointers strings.Builder
 }
 
 // mount is an entry of mounts and where it stands.
@@ -65,6 +69,15 @@ func (b *builder) needsMountNS() error {
 	return nil
 }
 
+// entryPointer is the pointer of an entry of a list: a part of one text with all of them.
+func (b *builder) entryPointer(list string, i int) string {
+	start := b.pointers.Len()
+	b.pointers.WriteString(list)
+	var digits [20]byte
+	b.pointers.Write(strconv.AppendInt(digits[:0], int64(i), 10))
+	return b.pointers.String()[start:]
+}
+
 func (b *builder) do(s ...Step) { b.plan.Prepare = append(b.plan.Prepare, s...) }
 
 // usualSteps are those beside the mounts: devices, links, the switch of the root.
@@ -73,6 +86,8 @@ const usualSteps = 32
 func (b *builder) prepare() error {
 	own := b.c.OwnMounts()
 	b.plan.Prepare = make([]Step, 0, len(b.c.Mounts)+usualSteps)
+	b.steps = make([]Mount, len(b.c.Mounts))
+	b.pointers.Grow(len(b.c.Mounts) * len("/mounts/1000"))
 	b.do(&OpenRoot{
 		Base:            Base{"/root/path", "/"},
 		Source:          b.c.Root.Path,
@@ -83,7 +98,8 @@ func (b *builder) prepare() error {
 	commands := b.commands()
 	for i := range b.c.Mounts {
 		b.do(commands[i].before...)
-		if err := b.mount(&mount{&b.c.Mounts[i], i, "/mounts/" + strconv.Itoa(i)}); err != nil {
+		b.entry = mount{&b.c.Mounts[i], i, b.entryPointer("/mounts/", i)}
+		if err := b.mount(&b.entry); err != nil {
 			return err
 		}
 		b.do(commands[i].after...)

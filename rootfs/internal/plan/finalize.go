@@ -2,7 +2,6 @@ package plan
 
 import (
 	"slices"
-	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/sys/unix"
@@ -26,10 +25,10 @@ func (b *builder) finalize() {
 		do(&Sysctl{Base{pointer, "/proc/sys/" + s.File}, s.File, s.Value})
 	}
 	once(b.c.ReadonlyPaths, func(i int, path string) {
-		do(&ReadonlyPath{Base{"/linux/readonlyPaths/" + strconv.Itoa(i), path}})
+		do(&ReadonlyPath{Base{b.entryPointer("/linux/readonlyPaths/", i), path}})
 	})
 	once(b.c.MaskedPaths, func(i int, path string) {
-		do(&MaskPath{Base{"/linux/maskedPaths/" + strconv.Itoa(i), path}, b.c.MountLabel})
+		do(&MaskPath{Base{b.entryPointer("/linux/maskedPaths/", i), path}, b.c.MountLabel})
 	})
 	// Nothing can be bound from what is unbindable, and both steps above bind.
 	if p := rootPropagation(b.c.Propagation); p&unix.MS_UNBINDABLE != 0 {

@@ -37,7 +37,13 @@ func (b *builder) mount(m *mount) error {
 // whatever the mount is of; only a new bind that names none keeps its source's.
 func (b *builder) base(m *mount) *Mount {
 	o := &m.Options
-	return &Mount{
+	var s *Mount
+	if len(b.steps) > 0 {
+		s, b.steps = &b.steps[0], b.steps[1:]
+	} else {
+		s = &Mount{}
+	}
+	*s = Mount{
 		Base:        Base{m.pointer, m.Destination},
 		Index:       m.index,
 		Type:        m.Type,
@@ -52,6 +58,7 @@ func (b *builder) base(m *mount) *Mount {
 		PlainTarget: o.TargetNoFollow,
 		PlainSource: o.SourceNoFollow,
 	}
+	return s
 }
 
 // filesystem is a mount of a file system of its own.

@@ -17,6 +17,13 @@ import (
 
 // cgroupReadonly: in a user namespace without a cgroup namespace cgroup2 cannot be mounted, and what is bound or put in its
 // place must be as read-only as was asked.
+func inUserNamespace(c nstest.Config) {
+	linux := c.Object("linux")
+	linux["namespaces"] = append(linux["namespaces"].([]any), map[string]any{"type": "user"})
+	ids := []any{map[string]any{"containerID": 0, "hostID": 100000, "size": 65536}}
+	linux["uidMappings"], linux["gidMappings"] = ids, ids
+}
+
 func cgroupReadonly(t *testing.T, p path) {
 	for _, source := range []string{"cgroup", "cgroup2"} {
 		for _, options := range []string{"", `{"rootless":true}`, `{"rootless":true,"cgroup2Path":"/sys/fs/cgroup/unified/not/there"}`} {
@@ -26,10 +33,7 @@ func cgroupReadonly(t *testing.T, p path) {
 				AddMount("/sys", "sysfs", "sysfs", "nosuid", "noexec", "nodev", "ro").
 				AddMount("/cg", source, "cgroup", "nosuid", "noexec", "nodev", "relatime", "ro")
 			x.mkdir(x.rootfs + "/cg")
-			linux := c.Object("linux")
-			linux["namespaces"] = append(linux["namespaces"].([]any), map[string]any{"type": "user"})
-			ids := []any{map[string]any{"containerID": 0, "hostID": 100000, "size": 65536}}
-			linux["uidMappings"], linux["gidMappings"] = ids, ids
+			inUserNamespace(c)
 			what := source + " " + options
 			r, err := x.runIn(nstest.Spec{Namespaces: nstest.Container | nstest.User}, c,
 				e2e.Request{Options: []byte(options), Write: []string{"/cg"}, Look: []string{"/cg"}})

@@ -1,6 +1,7 @@
 package attacks
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -249,3 +250,70 @@ var besideThen = nstest.Define("attacks.beside", func(in e2e.Request) (int64, er
 	err = unix.Fstatfs(fd, &fs)
 	return int64(fs.Type), err
 })
+
+// hostMount makes the volume a mount of the host's own, shared.
+func (x *trap) hostMount() {
+	x.t.Helper()
+	if err := errors.Join(unix.Mount("tmpfs", x.volume, "tmpfs", 0, ""), unix.Mount("", x.volume, "", unix.MS_SHARED, "")); err != nil {
+		x.t.Fatal(err)
+	}
+	x.t.Cleanup(func() { unix.Unmount(x.volume, unix.MNT_DETACH) })
+}
+
+// remountOfTheHosts: mount(2) changes a file system wherever it is mounted; the host's volume must stay writable.
+func remountOfTheHosts(t *testing.T, p path) {
+	for _, target := range []string{"/bound", "/link", "/"} {
+		x := newTrap(t, p)
+		x.hostMount()
+		x.mkdir(x.rootfs + "/bound")
+		x.link("bound", x.rootfs+"/link")
+		c := x.config().AddMount("/other", "tmpfs", "tmpfs").AddMount("/bound", "bind", x.volume, "bind")
+		if target == "/" {
+			c.Object("root")["path"] = x.volume
+		}
+		c.AddMount(target, "tmpfs", "tmpfs", "remount", "ro")
+		if _, err := x.run(c, e2e.Request{}); err == nil {
+			t.Errorf("ATTACK WON: %s was remounted", target)
+		}
+		if err := os.WriteFile(x.volume+"/written", nil, 0o644); err != nil {
+			t.Errorf("ATTACK WON: %s: on the host: %v", target, err)
+			unix.Mount("", x.volume, "", unix.MS_REMOUNT, "")
+		}
+	}
+}
+
+// lentPeer: the parent's clone of a shared mount is its peer, and what the container mounts in a peer appears on the host.
+func lentPeer(t *testing.T, p path) {
+	const firstFile = 5 // of nstest.Spec.Files
+	for _, propagation := range []string{"shared", "rshared", "slave", ""} {
+		x := newTrap(t, p)
+		x.hostMount()
+		x.mkdir(x.volume + "/sub")
+		nstest.GiveTo(t, x.rootfs, 100000)
+		fd, err := unix.OpenTree(unix.AT_FDCWD, x.volume, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := os.NewFile(uintptr(fd), "tree")
+		defer file.Close()
+		c := x.config().AddMount("/bound", "bind", x.volume, "bind", "shared").AddMount("/bound/sub", "tmpfs", "tmpfs").AddMount("/proc", "proc", "proc")
+		inUserNamespace(c)
+		if propagation != "" {
+			c.Object("linux")["rootfsPropagation"] = propagation
+		}
+		spec := nstest.Spec{Namespaces: nstest.Container | nstest.User, KeepPropagation: true, Files: []*os.File{file}}
+		if _, err := x.runIn(spec, c, e2e.Request{Sources: map[int]int{0: firstFile}}); err != nil && !p.old() {
+			t.Errorf("%q: %v", propagation, err)
+		}
+		table, err := nstest.Mounts()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range table {
+			if strings.HasPrefix(m.Mountpoint, x.volume+"/") {
+				t.Errorf("ATTACK WON: %q: on the host: %+v", propagation, m)
+				unix.Unmount(m.Mountpoint, unix.MNT_DETACH)
+			}
+		}
+	}
+}

@@ -76,6 +76,8 @@ var rows = []row{
 	{"moby-second-look", "the target of a read-only bind is swapped with a way to another mount of the same source", raceSecondLook},
 	{"bubblewrap-770", "a flag of a mount is dropped by a later remount", everyFlagStays},
 	{"crun-2262", "move_mount fails, with a trap for a second look-up", moveMountFails},
+	{"remount", "a remount without bind of what the host has mounted too", remountOfTheHosts},
+	{"lent-peer", "a tree that the parent opened on a shared mount, for a user namespace, and a mount in it", lentPeer},
 	{"descriptor", "descriptors of the host are open in the init child", noDescriptorLeft},
 	{"propagation", "every mount of the host is shared", nothingPropagates},
 	{"leftover", "set-up fails at the end", nothingLeftOver},
