@@ -31,7 +31,6 @@ struct engine_call {
 	/* Set by engine_run: call the host back with the signal state that is the host's. ready keeps what it returned. */
 	int (*ready)(struct engine_call *call);
 	void (*tell)(void (*on_progress)(void *, const struct rootfs_progress *), void *user, const struct rootfs_progress *progress);
-	void (*hook)(int runs); /* before (1) and after (0) programs that a step runs */
 	int32_t ready_result;
 	int32_t begun;                  /* result of PREPARE: 1 from where it changes something */
 	char *text;                     /* result of VERIFY, PLAN, FEATURES: from malloc, NUL-terminated */

@@ -60,9 +60,14 @@ comma=
 		/^func malg(/,/^}$/s/^\t\t\*(\*uintptr)(unsafe.Pointer(newg.stack.lo)) = 0$/\t\tif GOARCH != "amd64" {\n&\n\t\t}/
 		# The P stays with the thread that was in Go last. Another one takes it from there, which was for the monitor to arrange.
 		/^func exitsyscallTryGetP(/,/^}$/s/^\tif oldp != nil {$/\tif oldp == nil {\n\t\toldp = allp[0]\n\t}\n&/'
+	# A handler of the host's may begin anywhere in a call, and on the stack that it finds there: all have room for it below what Go
+	# uses. As many bytes as the runtime's own signal stack has. What it takes for the stack of a thread is that much further down, and
+	# the host's own signal stack, where it has one, is for handlers alone.
+	patch runtime/stack.go 1 's/^\tstackSystem = /&goos.IsLinux*32*1024 + /'
 	# The runtime makes a second goroutine of that size with its first call, in case another thread calls meanwhile. The lock of
 	# librootfs.so lets none, and the first one is free again when the call is over (contexts.c).
-	patch runtime/cgocall.go 1 's/^\tif gp.m.needextram || extraMWaiters.Load() > 0 {$/\tif false {/'
+	patch runtime/cgocall.go 2 's/^\tif gp.m.needextram || extraMWaiters.Load() > 0 {$/\tif false {/
+		s/^\tg0.stack.lo = sp - 32\*1024$/& - stackSystem/'
 	# Goroutines for sweeping, and for giving memory back while a program idles. Who allocates sweeps too, and the memory limit does
 	# without the other, for whose timer the runtime would open an epoll and an event descriptor that stay.
 	#
@@ -117,10 +122,11 @@ comma=
 	patch internal/cpu/cpu_x86.go 2 's/^\tlevel := getGOAMD64level()$/\tlevel := 4/ # options of GODEBUG
 		s/^\tmaxID, _, _, _ := cpuid(0, 0)$/\tmaxID := 0/'
 	# Of the signals that it takes no handler for, the runtime asks for the host's handler, and gives it SA_ONSTACK: sixty calls, and a
-	# handler that another thread of the host installs meanwhile would be lost. And it unblocks signals of which the host's handlers
-	# would run on its stacks. What is needed of both capi/start/guard.c does.
-	patch runtime/signal_unix.go 2 '/^func minitSignalMask() {$/,/^}$/s/^\t\tif !blockableSig(uint32(i)) {$/\t\tif false {/
-		/^func initsig(/,/^}$/s/^\t\tif t\.flags == 0 || t\.flags&_SigDefault != 0 {$/\t\tif t.flags == 0 || t.flags\&_SigDefault != 0 || !sigInstallGoHandler(i) {/'
+	# handler that another thread of the host installs meanwhile would be lost. Its stacks have room for them. And it unblocks signals,
+	# which is the host's matter but for the faults (capi/start/guard.c).
+	patch runtime/signal_unix.go 4 '/^func minitSignalMask() {$/,/^}$/s/^\t\tif !blockableSig(uint32(i)) {$/\t\tif false {/
+		/^func initsig(/,/^}$/s/^\t\tif t\.flags == 0 || t\.flags&_SigDefault != 0 {$/\t\tif t.flags == 0 || t.flags\&_SigDefault != 0 || !sigInstallGoHandler(i) {/
+		/^func setGsignalStack(/,/^}$/s/^\tgp.m.gsignal.stackguard[01] = stsp + stackGuard$/& - stackSystem/'
 	# For the size of huge pages, of which a few megabytes need none, it opens a file of /sys, and without O_CLOEXEC: another thread of
 	# the host may exec just then.
 	#

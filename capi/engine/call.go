@@ -29,7 +29,7 @@ var current *C.struct_engine_call
 //
 //export rootfs_go_call
 func rootfs_go_call(call *C.struct_engine_call) (code C.int) {
-	current, programRuns = call, false
+	current = call
 	defer func() {
 		if r := recover(); r != nil {
 			code = fail(call, &rootfs.Error{Code: C.ROOTFS_ERR_INTERNAL, Op: "panic", Detail: panicText(r)})

@@ -7,7 +7,6 @@ package main
 static inline int call_ready(struct engine_call *c) { return c->ready(c); }
 static inline void call_tell(struct engine_call *c, void (*f)(void *, const struct rootfs_progress *), void *user,
 			     const struct rootfs_progress *p) { c->tell(f, user, p); }
-static inline void call_hook(struct engine_call *c, int runs) { c->hook(runs); }
 */
 import "C"
 
@@ -26,16 +25,10 @@ func host(call *C.struct_engine_call) *rootfs.Host {
 	if r.on_mounts_ready != nil {
 		h.MountsReady = func() error { return ready(call) }
 	}
-	var text *progressText
 	if r.on_progress != nil {
 		// Copies: steps of rootfs_finalize are told too, when the request is gone.
-		text = &progressText{to: r.on_progress, user: r.user}
-	}
-	h.Progress = func(p rootfs.Progress) {
-		if text != nil {
-			text.tell(p)
-		}
-		signalsFor(p.Step.Op())
+		text := &progressText{to: r.on_progress, user: r.user}
+		h.Progress = text.tell
 	}
 	if r.sources_len > 0 && r.sources != nil {
 		h.Sources = map[int]int{}
@@ -44,21 +37,6 @@ func host(call *C.struct_engine_call) *rootfs.Host {
 		}
 	}
 	return h
-}
-
-// programRuns: the signal state is that for programs.
-var programRuns bool
-
-// signalsFor gives the programs that a step runs the host's signal mask, to have for themselves and while they are waited for.
-func signalsFor(op string) {
-	runs := op == "hook" || op == "command"
-	switch {
-	case runs: // also after another program: telling the host of this step has undone it
-		C.call_hook(current, 1)
-	case programRuns:
-		C.call_hook(current, 0)
-	}
-	programRuns = runs
 }
 
 // ready calls the host. What it returned need not be an errno, so it goes into errnum (in fail) without errno's text.

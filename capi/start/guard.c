@@ -4,13 +4,13 @@
  *
  * What Go wants and why:
  *  - handlers for SIGSEGV, SIGBUS and SIGFPE: a nil pointer becomes a panic, and the panic an error return;
- *    SIGPIPE: a hook that exits without reading its state must not kill the host;
- *  - SA_ONSTACK on every handler of the host's, since a handler that ran on a goroutine's stack of a few KiB would write
- *    past it; and an alternate stack for the thread;
- *  - those three signals unblocked.
- * All of it is put back when the call returns, unless the host changed it meanwhile from another thread.
+ *    SIGPIPE: a hook that exits without reading its state must not kill the host; and an alternate stack for them;
+ *  - the first three unblocked.
+ * All of it is put back when the call returns, unless the host changed it meanwhile from another thread. Other signals are the
+ * host's all the while: its handlers run at once, on the stack of whatever runs. Those of goroutines have room for that
+ * (capi/overlay.sh).
  *
- * Raw system calls: the kernel's struct is copied whole, with flags that glibc keeps to itself, and 32 and 33 included. */
+ * Raw system calls: the kernel's struct is copied whole, with flags that glibc keeps to itself. */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <string.h>
@@ -27,11 +27,8 @@ struct action {
 
 static const int go_signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGPIPE };
 #define GO_SIGNALS ((int)(sizeof go_signals / sizeof go_signals[0]))
+#define FAULTS 3 /* the first ones: Go turns them into panics, and the kernel makes them deadly where they are blocked */
 #define SIGNALS 64
-/* Up to here the handlers of the host get their stack on each stay. The real-time signals after it, of which a host has most
- * often none, are held back instead until the call returns, or a hook runs: asking for each of them would be a third of the
- * system calls of a rootfs_finalize. 32 to 34 are asked for: the C libraries have them for themselves, and they cannot wait. */
-#define ASKED 34
 
 static struct action go_actions[GO_SIGNALS]; /* what the runtime installed when it started */
 
@@ -52,19 +49,6 @@ static long sigaction_raw(int sig, const struct action *set, struct action *old)
 static void mask_raw(int how, const sigset_t *set, sigset_t *old)
 {
 	syscall(SYS_rt_sigprocmask, how, set, old, 8);
-}
-
-/* Those that Go turns into panics, and that the kernel makes deadly where they are blocked. */
-static void without_faults(sigset_t *set)
-{
-	sigdelset(set, SIGSEGV);
-	sigdelset(set, SIGBUS);
-	sigdelset(set, SIGFPE);
-}
-
-static int is_handler(const struct action *a)
-{
-	return a->handler != (unsigned long)SIG_DFL && a->handler != (unsigned long)SIG_IGN;
 }
 
 /* Whether a handler is the runtime's: code of this file. */
@@ -102,17 +86,6 @@ static void restore(int sig)
 	stay.touched[sig] = 0;
 }
 
-/* A handler of the host's must not run on a goroutine's stack. */
-static void give_stack(int sig)
-{
-	struct action now;
-
-	if (!sigaction_raw(sig, NULL, &now) && is_handler(&now) && !(now.flags & SA_ONSTACK)) {
-		now.flags |= SA_ONSTACK;
-		exchange(sig, &now);
-	}
-}
-
 /* What the runtime installs when it is started, synchronously; of the other signals it leaves its hands (capi/overlay.sh). It
  * sends itself no SIGURG, but has a handler for it. */
 static const int started_with[] = { SIGSEGV, SIGBUS, SIGFPE, SIGPIPE, SIGURG };
@@ -125,7 +98,8 @@ void guard_begin_start(void)
 
 	sigaltstack(NULL, &stay.stack);
 	sigfillset(&set);
-	without_faults(&set);
+	for (int i = 0; i < FAULTS; i++)
+		sigdelset(&set, go_signals[i]);
 	mask_raw(SIG_SETMASK, &set, &stay.mask);
 	for (int i = 0; i < STARTED_WITH; i++)
 		sigaction_raw(started_with[i], NULL, &stay.was[started_with[i]]);
@@ -162,30 +136,22 @@ void guard_end_start(void)
 	mask_raw(SIG_SETMASK, &stay.mask, NULL);
 }
 
-/* The mask inside: what is not asked for is blocked, and the faults that Go turns into panics are not. */
-static void mask_inside(const sigset_t *was, int hook)
-{
-	sigset_t set = *was;
-
-	for (int sig = ASKED + 1; sig <= SIGNALS && !hook; sig++)
-		sigaddset(&set, sig);
-	without_faults(&set);
-	mask_raw(SIG_SETMASK, &set, NULL);
-}
-
 /* The calling thread's part: its alternate stack, its mask. */
 static void take_thread(void)
 {
+	sigset_t faults;
+
 	sigaltstack(NULL, &stay.stack);
 	if ((stay.stack.ss_flags & SS_DISABLE) && stay.go_stack.ss_sp)
 		sigaltstack(&stay.go_stack, NULL);
-	mask_raw(SIG_SETMASK, NULL, &stay.mask);
-	mask_inside(&stay.mask, 0);
+	sigemptyset(&faults);
+	for (int i = 0; i < FAULTS; i++)
+		sigaddset(&faults, go_signals[i]);
+	mask_raw(SIG_UNBLOCK, &faults, &stay.mask);
 }
 
 static void give_thread_back(void)
 {
-	/* First the mask, so that a handler of the host's that was waiting runs while its stack is still there. */
 	mask_raw(SIG_SETMASK, &stay.mask, NULL);
 	if (stay.stack.ss_flags & SS_DISABLE)
 		sigaltstack(&stay.stack, &stay.go_stack);
@@ -193,48 +159,14 @@ static void give_thread_back(void)
 
 void guard_enter(void)
 {
-	memset(stay.touched, 0, sizeof stay.touched);
-	for (int sig = 1; sig <= ASKED; sig++) {
-		int i = go_index(sig);
-
-		if (i >= 0)
-			exchange(sig, &go_actions[i]);
-		else if (sig != SIGKILL && sig != SIGSTOP)
-			give_stack(sig);
-	}
+	for (int i = 0; i < GO_SIGNALS; i++)
+		exchange(go_signals[i], &go_actions[i]);
 	take_thread();
 }
 
 void guard_leave(void)
 {
 	give_thread_back();
-	for (int sig = 1; sig <= SIGNALS; sig++)
-		restore(sig);
-}
-
-void guard_pause(void)
-{
-	give_thread_back();
 	for (int i = 0; i < GO_SIGNALS; i++)
 		restore(go_signals[i]);
-}
-
-void guard_resume(void)
-{
-	for (int i = 0; i < GO_SIGNALS; i++)
-		exchange(go_signals[i], &go_actions[i]);
-	take_thread();
-}
-
-void guard_hook(int runs)
-{
-	if (!runs)
-		mask_inside(&stay.mask, 0);
-	for (int sig = ASKED + 1; sig <= SIGNALS; sig++)
-		if (runs)
-			give_stack(sig);
-		else
-			restore(sig);
-	if (runs)
-		mask_inside(&stay.mask, 1);
 }

@@ -130,9 +130,9 @@ static int ready(struct engine_call *call)
 
 static void tell(void (*on_progress)(void *, const struct rootfs_progress *), void *user, const struct rootfs_progress *progress)
 {
-	guard_pause();
+	guard_leave();
 	on_progress(user, progress);
-	guard_resume();
+	guard_enter();
 }
 
 int engine_run(struct engine_call *call)
@@ -141,7 +141,6 @@ int engine_run(struct engine_call *call)
 
 	call->ready = ready;
 	call->tell = tell;
-	call->hook = guard_hook;
 	guard_enter();
 	code = rootfs_go_call(call);
 	guard_leave();

@@ -22,11 +22,4 @@ void guard_end_start(void);   /* when it is up */
 void guard_enter(void);       /* the runtime's signal state for this thread */
 void guard_leave(void);       /* the host's again */
 
-/* The same for a callback that is short, and comes often: only what the callback itself could notice. */
-void guard_resume(void);
-void guard_pause(void);
-
-/* Before and after a program that a step runs: it gets the host's mask, and may take its time. */
-void guard_hook(int runs);
-
 #endif

@@ -84,7 +84,7 @@ static int look_at_state(void *user)
 
 	snapshot_take(&inside);
 	state_in_callback = inside.mask == ((struct snapshot *)user)->mask &&
-			    !memcmp(inside.actions, ((struct snapshot *)user)->actions, 33 * sizeof inside.actions[0]) &&
+			    !memcmp(inside.actions, ((struct snapshot *)user)->actions, sizeof inside.actions) &&
 			    !memcmp(&inside.stack, &((struct snapshot *)user)->stack, sizeof inside.stack);
 	return 42;
 }
@@ -112,10 +112,8 @@ static void on_step(void *user, const struct rootfs_progress *p)
 	if (user) {
 		struct snapshot inside;
 
-		/* All but SA_ONSTACK, which handlers keep meanwhile. */
 		snapshot_take(&inside);
-		for (int sig = 1; sig < 33; sig++)
-			state_in_progress += inside.actions[sig].handler != ((struct snapshot *)user)->actions[sig].handler;
+		state_in_progress += memcmp(inside.actions, ((struct snapshot *)user)->actions, sizeof inside.actions) != 0;
 		state_in_progress += inside.mask != ((struct snapshot *)user)->mask ||
 				     memcmp(&inside.stack, &((struct snapshot *)user)->stack, sizeof inside.stack);
 	}

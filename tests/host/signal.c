@@ -84,7 +84,7 @@ static void own_crash(void)
 
 static void on_alarm(int sig)
 {
-	volatile char here[16384]; /* more than a goroutine's stack has: a handler on one would write past it */
+	volatile char here[24576]; /* more than a goroutine's stack begins with: where none has room for handlers, this writes past it */
 
 	(void)sig;
 	memset((char *)here, 0x5a, sizeof here);
@@ -94,7 +94,7 @@ static void on_alarm(int sig)
 			atomic_fetch_add(&stack_bad, 1);
 }
 
-/* Handlers without SA_ONSTACK, many times during calls. */
+/* Handlers without SA_ONSTACK, many times during calls, in some of which garbage is collected. */
 static void handlers_during_calls(void)
 {
 	struct sigaction sa = { .sa_handler = on_alarm };
