@@ -23,9 +23,36 @@ func (p *parser) mounts() error {
 	return err
 }
 
+// lastOptions are the options that were read last, as they are written and what they mean: in a long list of mounts most have the
+// same.
+type lastOptions struct {
+	text []byte
+	set  option.Set
+}
+
+// options reads a mount's options. An error is given once all of the mount is read: it points at an option, or says what is missing.
+func (p *parser) options(set *option.Set) (*option.Error, error) {
+	r, last := p.r, &p.lastOptions
+	if again := r.again(last.text); again {
+		*set = last.set
+		_, err := r.dec.ReadValue()
+		return nil, r.syntax(err)
+	}
+	start := r.dec.InputOffset()
+	list, err := r.scratch()
+	if err != nil {
+		return nil, err
+	}
+	if *set, err = option.Parse(list); err != nil {
+		return err.(*option.Error), nil
+	}
+	last.text, last.set = r.text[start:r.dec.InputOffset()], *set
+	return nil, nil
+}
+
 func (p *parser) mount(m *Mount, index int) error {
 	r := p.r
-	var options []string
+	var wrong *option.Error
 	err := r.object(func(name []byte) (err error) {
 		switch string(name) {
 		case "destination":
@@ -35,7 +62,7 @@ func (p *parser) mount(m *Mount, index int) error {
 		case "source":
 			return r.str(&m.Source)
 		case "options":
-			options, err = r.scratch()
+			wrong, err = p.options(&m.Options)
 			return err
 		case "uidMappings":
 			return p.idMaps(&m.UIDMappings)
@@ -47,9 +74,8 @@ func (p *parser) mount(m *Mount, index int) error {
 	if err != nil {
 		return err
 	}
-	if m.Options, err = option.Parse(options); err != nil {
-		e := err.(*option.Error)
-		return r.bad(at("/options/", e.Index, ""), e.Reason)
+	if wrong != nil {
+		return r.bad(at("/options/", wrong.Index, ""), wrong.Reason)
 	}
 	set := &m.Options
 	if set.Bind {

@@ -37,6 +37,7 @@ type parser struct {
 	hostname       bool  // the config has a hostname
 	idmapOfUserNS  []int // mounts whose idmap is the container's user namespace
 	hasAnnotations bool  // the host options have annotations
+	lastOptions    lastOptions
 }
 
 func (p *parser) member(name []byte) error {

@@ -311,3 +311,31 @@ func TestClean(t *testing.T) {
 		}
 	}
 }
+
+// Options that are written as those before are not read again: each mount has its own all the same.
+func TestRepeatedOptions(t *testing.T) {
+	lists := []string{`["rbind", "ro"]`, `["rbind", "ro"]`, `["rbind", "ro", "nosuid"]`, `["rbind","ro"]`, `["rbind", "ro"]`, `null`, `null`, `[]`, `["rbind", "ro"]`}
+	var doc strings.Builder
+	doc.WriteString(`{"root": {"path": "/r"}, "linux": {"namespaces": [{"type": "mount"}]}, "mounts": [`)
+	for i, l := range lists {
+		if i > 0 {
+			doc.WriteString(", ")
+		}
+		doc.WriteString(`{"options": ` + l + `, "destination": "/a", "type": "bind", "source": "/b"}`)
+	}
+	c, err := Parse([]byte(doc.String()+"]}"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, l := range lists {
+		m := &c.Mounts[i]
+		if m.Options.Recursive != strings.Contains(l, "rbind") || m.Options.Attr&unix.MOUNT_ATTR_RDONLY != 0 != strings.Contains(l, "ro") ||
+			m.Options.Attr&unix.MOUNT_ATTR_NOSUID != 0 != strings.Contains(l, "nosuid") {
+			t.Errorf("%d: %s: %+v", i, l, m.Options)
+		}
+	}
+	bad := strings.Replace(doc.String()+"]}", `["rbind","ro"]`, `["rbind","ro","x\u0000"]`, 1)
+	if _, err := Parse([]byte(bad), nil); err == nil || !strings.Contains(err.Error(), "/mounts/3/options/2") {
+		t.Error(err)
+	}
+}

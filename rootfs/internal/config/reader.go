@@ -185,6 +185,11 @@ func (r *reader) scratch() ([]string, error) {
 	return r.list, err
 }
 
+// again tells whether what follows is, to the letter, a value that was read before.
+func (r *reader) again(text []byte) bool {
+	return len(text) > 0 && bytes.HasPrefix(r.text[r.dec.InputOffset():], text)
+}
+
 // pairs reads an object of strings. check says what is wrong with a name.
 func (r *reader) pairs(check func(name string) string) ([]Pair, error) {
 	var list []Pair
