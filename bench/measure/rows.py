@@ -85,7 +85,7 @@ def engine_start(world):
 def slopes(world):
     cases = [Case(cgroup=False), Case(cgroup=False, binds=1000), Case(cgroup=False, binds=1000, readonly=True)]
     names = [rt.MINICTR_NAME, rt.FLOOR, rt.CRUN]
-    times = take.spawned(1, 16, [rt.command(world, n, c) for c in cases for n in names])
+    times = take.spawned(2, 48, [rt.command(world, n, c) for c in cases for n in names])
     rows = []
     for kind, offset in (("plain", 3), ("rbind,rprivate,ro", 6)):
         slope = [take.minus(times[offset + i], times[i]) for i in range(3)]
@@ -145,7 +145,7 @@ def big_host(world):
 def masks(world):
     cases = [Case(cgroup=False), *(Case(cgroup=False, masks=500, mask_kind=kind) for kind in ("dirs", "files"))]
     names = [rt.MINICTR_NAME, rt.CRUN, rt.FLOOR]
-    times = take.spawned(1, 16, [rt.command(world, n, c) for c in cases for n in names])
+    times = take.spawned(2, 48, [rt.command(world, n, c) for c in cases for n in names])
     rows = []
     for kind, offset in (("directory", 3), ("file", 6)):
         each = [take.minus(times[offset + i], times[i]) for i in range(3)]
