@@ -64,9 +64,8 @@ MUTANTS = [
         ("apply/mount.go", "if links == inroot.Follow {\n\t\tif resolved, err", "if false {\n\t\tif resolved, err"),
     )),
     Mutant("sysctls are written through a procfs of the library's own", ("CVE-2025-52881", "CVE-2025-52881-race", "CVE-2025-62596"), (
-        ("apply/finalize.go", 'err := procfs.Write("sys/"+s.File, s.Value)',
-         'fd, err := linux.Openat(unix.AT_FDCWD, "/proc/sys/"+s.File, unix.O_WRONLY, 0)\n\tif err == nil {\n'
-         '\t\t_, err = unix.Write(fd, []byte(s.Value))\n\t\tlinux.Close(fd)\n\t}'),
+        ("procfs/procfs.go", "fd, err := open(file, unix.O_WRONLY)",
+         'fd, err := linux.Openat(unix.AT_FDCWD, "/proc/"+file, unix.O_WRONLY, 0)'),
     )),
     Mutant("a node is a device of the right type and number",
            ("CVE-2025-31133", "CVE-2026-88265"), (
