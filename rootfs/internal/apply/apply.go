@@ -62,9 +62,11 @@ type Executor struct {
 
 	masks maskSources
 
-	// dir is the directory that devices and symlinks last went to, or -1; it is never kept across other steps.
+	// dir is the directory that devices and symlinks last went to, or -1; it is never kept across other steps. Where it is the root of
+	// a tmpfs that was mounted there (ownDir), mounts that go into it leave it as it is.
 	dir     int
 	dirname string
+	ownDir  bool
 }
 
 // New makes an executor for one plan.
@@ -144,7 +146,9 @@ func (x *Executor) step(s plan.Step) error {
 	case *plan.Symlink:
 		return x.symlink(s)
 	}
-	x.forgetDir()
+	if m, is := s.(*plan.Mount); !is || !x.ownDir || inroot.Dirname(m.Path) != x.dirname {
+		x.forgetDir()
+	}
 	switch s := s.(type) {
 	case *plan.OpenRoot:
 		return x.openRoot(s)

@@ -114,9 +114,17 @@ func (x *Executor) dirOf(path string) (int, error) {
 	return fd, nil
 }
 
+// keepDir takes the descriptor of a tmpfs that was just mounted: what follows often goes into it, first of all into /dev. No path
+// leads there more safely.
+func (x *Executor) keepDir(path string, t *tree.Tree) {
+	if x.dir < 0 {
+		x.dir, x.dirname, x.ownDir = t.Take(), path, true
+	}
+}
+
 func (x *Executor) forgetDir() {
 	linux.Close(x.dir)
-	x.dir = -1
+	x.dir, x.ownDir = -1, false
 }
 
 // isDevice compares the file type as well as the number: a regular file has the number 0:0, and a block device may share
@@ -204,14 +212,15 @@ func (x *Executor) symlink(s *plan.Symlink) error {
 		return err
 	}
 	name := inroot.Basename(s.Path)
-	if s.Replace {
-		if err := linux.Unlinkat(dir, name, 0); err != nil && !errs.Is(err, unix.ENOENT) {
-			return err
-		}
-	}
 	err = linux.Symlinkat(s.To, dir, name)
-	if errs.Is(err, unix.EEXIST) && !s.Replace {
+	if !errs.Is(err, unix.EEXIST) {
+		return err
+	}
+	if !s.Replace {
 		return nil
 	}
-	return err
+	if err := linux.Unlinkat(dir, name, 0); err != nil && !errs.Is(err, unix.ENOENT) {
+		return err
+	}
+	return linux.Symlinkat(s.To, dir, name)
 }

@@ -87,6 +87,9 @@ func (x *Executor) fill(m *plan.Mount, t *tree.Tree, target target) error {
 	if m.FileLabel != "" {
 		return setFileLabel(t.FD, m.FileLabel)
 	}
+	if m.Type == "tmpfs" && target.links == inroot.Plain {
+		x.keepDir(m.Path, t)
+	}
 	return nil
 }
 
@@ -268,6 +271,13 @@ func (x *Executor) targetLike(m *plan.Mount, t *tree.Tree) (target, bool, error)
 }
 
 func (x *Executor) resolve(m *plan.Mount, isDir func() (bool, error)) (target, bool, error) {
+	if x.ownDir && inroot.Dirname(m.Path) == x.dirname {
+		if dir, err := isDir(); err == nil && dir {
+			if fd, err := inroot.NewDir(x.dir, inroot.Basename(m.Path)); err == nil {
+				return target{fd, inroot.Plain, m.Path}, true, nil
+			}
+		}
+	}
 	// Most targets have no symlink on their way; then the path is known to be what it says.
 	fd, err := x.root.Open(m.Path, unix.O_PATH, inroot.Plain)
 	links, made := inroot.Plain, false

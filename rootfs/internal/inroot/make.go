@@ -31,6 +31,14 @@ func (r Root) MakeDir(path string, links Links) (fd int, made bool, err error) {
 	return m.make(Split(path), makeDir)
 }
 
+// NewDir makes a directory in another one, which must not have it yet, and opens it.
+func NewDir(dir int, name string) (fd int, err error) {
+	if err := makeDir.make(dir, name); err != nil {
+		return -1, err
+	}
+	return makeDir.open(dir, name, name)
+}
+
 // MakeFile is MakeDir for an empty regular file. It is made by mknodat(2), so nothing that may lie there is opened or
 // truncated.
 func (r Root) MakeFile(path string, links Links) (fd int, made bool, err error) {
