@@ -55,11 +55,10 @@ func OpenRootDir(path string) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	slash, err := linux.Open("/", unix.O_PATH|unix.O_DIRECTORY)
+	slash, err := linux.Lstatat(unix.AT_FDCWD, "/")
 	if err == nil {
-		defer linux.Close(slash)
-		var same bool
-		if same, err = linux.Same(dir, slash); same {
+		var st unix.Stat_t
+		if st, err = linux.Fstat(dir); err == nil && st.Dev == slash.Dev && st.Ino == slash.Ino {
 			err = &errs.Error{Code: errs.Invalid, Op: "config", Detail: path + " is the host's own root"}
 		}
 	}

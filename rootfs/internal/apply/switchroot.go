@@ -177,8 +177,8 @@ func (x *Executor) chdir(s *plan.Chdir) error {
 		defer linux.Close(fd)
 		return linux.Fchdir(fd)
 	}
-	if s.Path == "/" {
-		return linux.Fchdir(x.root.FD)
+	if s.Path == "/" { // where switchRoot ends
+		return nil
 	}
 	fd, _, err := x.root.Dir(s.Path, inroot.Follow)
 	if err != nil {
