@@ -24,7 +24,9 @@ type reader struct {
 
 func newReader(text []byte, prefix string) *reader {
 	// A copy that nobody writes to: the strings of the config are parts of it. The decoder reads a bytes.Buffer in place.
-	text = bytes.Clone(text)
+	if len(text) <= MaxDocument { // a larger one is refused
+		text = bytes.Clone(text)
+	}
 	return &reader{dec: jsontext.NewDecoder(bytes.NewBuffer(text[:len(text):len(text)])), text: text, prefix: prefix}
 }
 
