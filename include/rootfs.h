@@ -86,9 +86,16 @@ struct rootfs_progress {
 
 /* The source of one mount, opened by the host: a descriptor of the file or directory to bind, which must lie in the mount
  * namespace of the caller of rootfs_prepare, or of a detached tree (open_tree(2), rootfs_open_sources), which may come
- * from another. */
+ * from another.
+ *
+ * ROOTFS_SOURCE_ROOT in place of the index is for the root itself. root.path is not looked up then, and stands for it in messages
+ * alone; createContainer hooks have the descriptor's directory as their working directory. A detached tree (open_tree(2), or
+ * fsmount(2) of an overlay that the host mounts nowhere) lets the child live in a mount namespace that does not show the root, and
+ * so begin in one with few mounts. It is attached over the present root, from where pivot_root(2) takes it: not with noPivotRoot,
+ * and not before Linux 5.2. */
+#define ROOTFS_SOURCE_ROOT 0xffffffffu
 struct rootfs_source {
-	uint32_t mount;        /* index in the config's "mounts" */
+	uint32_t mount;        /* index in the config's "mounts", or ROOTFS_SOURCE_ROOT */
 	int32_t fd;            /* owned by the caller; rootfs_prepare uses it and leaves it open */
 };
 

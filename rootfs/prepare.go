@@ -19,7 +19,8 @@ type Host struct {
 	// Progress is told each step of Prepare and Finalize before it is done.
 	Progress func(Progress)
 	// Sources are the sources of mounts that the host opened, by index in the config's mounts: a file or directory of this
-	// mount namespace, or a detached tree. They stay the host's. One for a mount that is no bind is an error.
+	// mount namespace, or a detached tree. They stay the host's. One for a mount that is no bind is an error. SourceRoot in
+	// place of an index is for the root itself.
 	Sources map[int]int
 }
 
@@ -39,11 +40,15 @@ func Prepare(p *Plan, h *Host) (*Prepared, error) {
 	if h == nil {
 		h = &Host{}
 	}
-	if err := checkSources(p.steps, len(p.config.Mounts), h.Sources); err != nil {
+	if err := checkSources(p, h.Sources); err != nil {
 		return nil, err
 	}
-	x := apply.New(p.steps, apply.Host{MountsReady: h.MountsReady, Progress: h.Progress, Sources: h.Sources,
-		State: state(p.config), Rootfs: p.config.Root.Path})
+	host := apply.Host{MountsReady: h.MountsReady, Progress: h.Progress, Sources: h.Sources,
+		State: state(p.config), Rootfs: p.config.Root.Path}
+	if root, lent := h.Sources[SourceRoot]; lent {
+		host.Root = &root
+	}
+	x := apply.New(p.steps, host)
 	if err := x.Prepare(); err != nil {
 		return nil, err
 	}

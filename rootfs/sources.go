@@ -15,6 +15,12 @@ type Source struct {
 	FD    int // a detached tree, the caller's to pass on and to close
 }
 
+// SourceRoot is the index of the root in Host.Sources: root.path is not looked up then, and stands for it in messages and in the
+// state of hooks alone. The root may be a detached tree, as open_tree(2) or fsmount(2) make it, so that the namespace of the child
+// need not show it, nor the host mount it anywhere. It is attached over the child's present root, which takes pivot_root(2)
+// (pivot_root(2), NOTES) and Linux 5.2.
+const SourceRoot = -1
+
 // OpenSources opens, in a privileged parent, the mount sources that a child may be unable to reach: those of idmapped
 // mounts, and all bind sources where the config has a user namespace. userns is a descriptor of the container's user
 // namespace for mounts that are mapped by it, or -1. The child gives them to Prepare as Host.Sources. Where the kernel has no
@@ -36,19 +42,23 @@ func OpenSources(c *Config, userns int) ([]Source, error) {
 }
 
 // checkSources refuses a descriptor that no mount would use: what the host meant by it would silently not be done.
-func checkSources(p *plan.Plan, mounts int, sources map[int]int) error {
+func checkSources(p *Plan, sources map[int]int) error {
 	if len(sources) == 0 {
 		return nil
 	}
+	if _, root := sources[SourceRoot]; root && p.config.Options.NoPivotRoot {
+		return errs.Bad("options#/noPivotRoot", "a root that is given as a descriptor is entered by pivot_root(2) alone")
+	}
 	binds := map[int]bool{}
-	for _, s := range p.Prepare {
+	for _, s := range p.steps.Prepare {
 		if m, ok := s.(*plan.Mount); ok && m.Type == "bind" && !m.Remount {
 			binds[m.Index] = m.Index >= 0
 		}
 	}
 	for index := range sources {
 		switch {
-		case index < 0 || index >= mounts:
+		case index == SourceRoot:
+		case index < 0 || index >= len(p.config.Mounts):
 			return errs.Bad("/mounts", "a source descriptor is given for a mount that does not exist: "+strconv.Itoa(index))
 		case !binds[index]:
 			return errs.Bad("/mounts/"+strconv.Itoa(index), "a source descriptor is given for a mount that is not a bind")

@@ -335,7 +335,7 @@ func TestSourcesThatAreWrong(t *testing.T) {
 		b.req.Sources = fds
 		return b
 	}
-	for _, index := range []int{-1, 4, 1 << 30} {
+	for _, index := range []int{-2, 4, 1 << 30} {
 		lent(map[int]int{index: 0}).refused("/mounts", "does not exist")
 	}
 	for index, pointer := range map[int]string{0: "/mounts/0", 2: "/mounts/2", 3: "/mounts/3"} {

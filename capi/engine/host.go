@@ -33,7 +33,11 @@ func host(call *C.struct_engine_call) *rootfs.Host {
 	if r.sources_len > 0 && r.sources != nil {
 		h.Sources = map[int]int{}
 		for _, s := range unsafe.Slice((*C.struct_rootfs_source)(r.sources), int(r.sources_len)) {
-			h.Sources[int(s.mount)] = int(s.fd)
+			index := int(s.mount)
+			if s.mount == C.ROOTFS_SOURCE_ROOT {
+				index = rootfs.SourceRoot
+			}
+			h.Sources[index] = int(s.fd)
 		}
 	}
 	return h

@@ -32,10 +32,11 @@ from ._errors import (
     UnsafeError,
     UnsupportedError,
 )
-from ._request import Config, Progress, Source
+from ._request import SOURCE_ROOT, Config, Progress, Source
 from ._sources import Sources
 
 __all__ = [
+    "SOURCE_ROOT",
     "CallbackError",
     "Code",
     "Config",

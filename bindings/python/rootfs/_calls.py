@@ -117,8 +117,8 @@ def prepare(
         on_mounts_ready: called once, after all mounts and /dev, before createContainer hooks and the switch of the root: the
             time to have createRuntime hooks run. What it returns does not matter.
         on_progress: called before each step, also before those of :func:`finalize`.
-        sources: mounts whose source is a descriptor: a dict of index to descriptor, or what :func:`open_sources` gave. The
-            descriptors stay the caller's, and open.
+        sources: mounts whose source is a descriptor: a dict of index to descriptor, or what :func:`open_sources` gave. With
+            :data:`SOURCE_ROOT` as the index it is the root itself. The descriptors stay the caller's, and open.
 
     Raises:
         RootfsError: the subclass says the kind. The process is to exit; with a mount namespace of its own nothing stays

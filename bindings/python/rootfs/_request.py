@@ -17,11 +17,15 @@ Config = Union[Mapping[str, Any], str, bytes, Path]
 """What is to be set up: an OCI config.json as a dict, as JSON text, or as a ``Path`` to the file or to its bundle."""
 
 
+SOURCE_ROOT = 0xFFFFFFFF
+"""In place of an index: the root itself. ``root.path`` is not looked up then (include/rootfs.h, ``struct rootfs_source``)."""
+
+
 class Source(NamedTuple):
     """A mount's source as a descriptor."""
 
     mount: int
-    """Index in the config's ``mounts``."""
+    """Index in the config's ``mounts``, or :data:`SOURCE_ROOT`."""
     fd: int
     """Descriptor of the file or directory to bind, or of a detached tree."""
 

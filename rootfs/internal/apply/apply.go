@@ -22,6 +22,8 @@ type Host struct {
 	Progress func(Progress)
 	// Sources are descriptors for mounts, by their index in the config. They stay open and belong to the caller.
 	Sources map[int]int
+	// Root is a descriptor of the root, the caller's as well; nil where the plan's path leads there.
+	Root *int
 	// State is the OCI state that hooks get on their standard input.
 	State []byte
 	// Rootfs is the host's path of the root: the working directory of hooks.

@@ -146,32 +146,38 @@ func (x *Executor) bindTree(m *plan.Mount, t *tree.Tree, lent bool) error {
 // idmapped mount is mapped already.
 func (x *Executor) source(m *plan.Mount) (t *tree.Tree, lent bool, err error) {
 	fd, lent := x.host.Sources[m.Index]
-	if !lent {
+	if !lent || m.Index < 0 { // not of the config's: the library added it
 		if t = tree.CloneWith(m.Source, m.Recursive, x.atOnce(m)); t != nil {
 			return t, false, nil
 		}
 		t, err = tree.Clone(unix.AT_FDCWD, m.Source, m.Source, m.Recursive, m.PlainSource)
 		return t, false, err
 	}
-	t, err = tree.Clone(fd, "", m.Source, m.Recursive, false)
+	t, err = x.lent(fd, m.Source, m.Recursive)
+	return t, true, err
+}
+
+// lent is the tree that a descriptor of the host's stands for, which stays the host's.
+func (x *Executor) lent(fd int, name string, recursive bool) (*tree.Tree, error) {
+	t, err := tree.Clone(fd, "", name, recursive, false)
 	if errs.Is(err, unix.EINVAL) {
 		// A tree that another mount namespace detached cannot be cloned, only attached: what the host lent is then used up.
 		dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 		if err != nil {
-			return nil, true, errs.Sys("fcntl", m.Source, err)
+			return nil, errs.Sys("fcntl", name, err)
 		}
-		t = tree.Detached(dup, m.Source)
+		t = tree.Detached(dup, name)
 	} else if err != nil {
-		return nil, true, err
+		return nil, err
 	}
 	// It was detached where the host's mounts may be shared: as its peer, it would show the host what is mounted in it.
 	for _, p := range x.outside {
 		if err := t.Change(tree.Attr{Propagation: p, Recursive: true}); err != nil {
 			t.Close()
-			return nil, true, foreign(err, false)
+			return nil, foreign(err, false)
 		}
 	}
-	return t, true, nil
+	return t, nil
 }
 
 // atOnce is what of a bind is of the same mounts as its clone is: all, or the one.

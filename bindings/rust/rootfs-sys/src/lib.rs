@@ -71,6 +71,9 @@ pub struct rootfs_progress {
     pub pointer: *const c_char,
 }
 
+/// In place of the index of a mount: the root itself.
+pub const ROOTFS_SOURCE_ROOT: u32 = 0xffff_ffff;
+
 /// `struct rootfs_source`
 #[repr(C)]
 #[derive(Clone, Copy)]

@@ -116,6 +116,13 @@ impl<'a> Request<'a> {
         self
     }
 
+    /// Gives the root itself as a descriptor, which stays open: a directory of this mount namespace, or a detached tree. `root.path`
+    /// is not looked up then, and stands for it in messages alone (include/rootfs.h, `struct rootfs_source`). Not with the option
+    /// `no_pivot_root`, and not before Linux 5.2.
+    pub fn root(self, fd: BorrowedFd<'a>) -> Self {
+        self.source(sys::ROOTFS_SOURCE_ROOT, fd)
+    }
+
     /// Gives what [`open_sources`](Self::open_sources) opened.
     pub fn sources(self, sources: &'a [Source]) -> Self {
         sources.iter().fold(self, |request, source| request.source(source.mount, source.fd.as_fd()))

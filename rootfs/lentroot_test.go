@@ -1,0 +1,319 @@
+package rootfs_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/librootfs/librootfs/rootfs"
+	"github.com/librootfs/librootfs/rootfs/internal/e2e"
+	"github.com/librootfs/librootfs/rootfs/internal/nstest"
+)
+
+// lentRoot is a container whose root is a descriptor. The path that its config names is nowhere.
+type lentRoot struct {
+	Request e2e.Request
+	Open    string // a directory that the child itself opens as its root
+	Small   string // a directory: first into a namespace that has next to nothing, made there, and not the root
+}
+
+var rootLent = nstest.Define("rootfs.lent-root", func(in lentRoot) (r e2e.Result, err error) {
+	if in.Small != "" {
+		if err := smallNamespace(in.Small); err != nil {
+			return r, err
+		}
+	}
+	if in.Open != "" {
+		fd, err := unix.Open(in.Open, unix.O_PATH|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return r, err
+		}
+		in.Request.Sources = map[int]int{rootfs.SourceRoot: fd}
+	}
+	before, err := table()
+	if err != nil {
+		return r, err
+	}
+	r, err = e2e.SetUp(in.Request)
+	if err != nil {
+		after, tableErr := table()
+		if tableErr != nil || !slices.Equal(before, after) {
+			return r, fmt.Errorf("%w; the mounts were %v and are %v, %v", err, before, after, tableErr)
+		}
+		return r, err
+	}
+	if _, err := unix.FcntlInt(uintptr(in.Request.Sources[rootfs.SourceRoot]), unix.F_GETFD, 0); err != nil {
+		return r, fmt.Errorf("the root's descriptor was closed: %w", err)
+	}
+	r.Outside = nil // paths of the host's, which mean nothing where the root has none
+	return r, nil
+})
+
+func table() (lines []string, err error) {
+	list, err := nstest.Mounts()
+	for _, m := range list {
+		lines = append(lines, fmt.Sprint(m.ID, m.Mountpoint, m.Optional))
+	}
+	return lines, err
+}
+
+// smallNamespace makes of the present mount namespace one of four mounts: /, /proc, /sys/fs/cgroup and /tmp, empty.
+func smallNamespace(dir string) error {
+	bind := func(path string) error {
+		return errors.Join(os.MkdirAll(dir+path, 0o755), unix.Mount(path, dir+path, "", unix.MS_BIND, ""))
+	}
+	return errors.Join(
+		unix.Mount("", "/", "", unix.MS_SLAVE|unix.MS_REC, ""),
+		unix.Mount("small", dir, "tmpfs", 0, "mode=755"),
+		bind("/proc"), bind("/sys/fs/cgroup"), os.Mkdir(dir+"/tmp", 0o1777),
+		unix.Chdir(dir), unix.PivotRoot(".", "."), unix.Unmount(".", unix.MNT_DETACH), unix.Chdir("/"))
+}
+
+// lendRoot gives the container its root by descriptor, and not by its path.
+func (b *box) lendRoot(fd int) *box {
+	b.config.Object("root")["path"] = "/not/there"
+	return b.lend(source(rootfs.SourceRoot, fd))
+}
+
+func (b *box) runLentRoot(in lentRoot) (e2e.Result, error) {
+	b.t.Helper()
+	b.req.Config = b.config.JSON()
+	in.Request = b.req
+	r, err := rootLent.Run(b.t, b.spec, in)
+	if err == nil && (r.Deviate != "" || len(r.FDs) != 0) {
+		b.t.Errorf("%s %v", r.Deviate, r.FDs)
+	}
+	return r, err
+}
+
+// A tree that the parent cloned, one that it mounted nowhere, and a directory that the child opened: each is the root of the
+// default config, also in a namespace that does not show it.
+func TestLentRoot(t *testing.T) {
+	mountedNowhere := func(b *box) int {
+		fs, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fs)
+		if err := unix.FsconfigCreate(fs); err != nil {
+			t.Fatal(err)
+		}
+		fd, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(fmt.Sprintf("/proc/self/fd/%d/mark", fd), []byte("lent"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return fd
+	}
+	cloned := func(b *box) int { return openTree(t, b.rootfs, unix.AT_RECURSIVE) }
+	for _, c := range []struct {
+		name  string
+		fd    func(b *box) int
+		small bool
+	}{
+		{"cloned", cloned, false}, {"cloned, small namespace", cloned, true},
+		{"mounted nowhere", mountedNowhere, false}, {"mounted nowhere, small namespace", mountedNowhere, true},
+		{"opened by the child", nil, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBox(t)
+			b.config = nstest.DefaultConfig(b.rootfs)
+			write(t, b.rootfs+"/mark", "lent", 0o644)
+			src := shared(t)
+			write(t, src+"/file", "bound", 0o644)
+			b.mount("/mnt", "bind", "/not/there", "rbind", "ro")
+			in := lentRoot{}
+			if c.small {
+				in.Small = shared(t)
+			}
+			if c.fd != nil {
+				last := len(b.config["mounts"].([]any)) - 1
+				b.lendRoot(c.fd(b)).lendPath(last, src)
+			} else {
+				b.config["mounts"] = b.config["mounts"].([]any)[:len(b.config["mounts"].([]any))-1]
+				b.config.Object("root")["path"] = "/not/there"
+				in.Open = b.rootfs
+			}
+			r, err := b.look("/mark", "/mnt/file", "/dev/null", "/proc/self", "/sys/fs/cgroup").write("/", "/dev/shm").runLentRoot(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Nodes["/mark"].Text != "lent" || !r.Nodes["/dev/null"].Device(1, 3) || r.Cwd != "/" {
+				t.Errorf("%+v in %s", r.Nodes, r.Cwd)
+			}
+			if c.fd != nil && r.Nodes["/mnt/file"].Text != "bound" {
+				t.Errorf("/mnt: %+v", r.Nodes["/mnt/file"])
+			}
+			for path, kind := range map[string]string{"/proc": "proc", "/dev": "tmpfs", "/sys": "sysfs"} {
+				if m := r.At(path); m == nil || m.Type != kind {
+					t.Errorf("%s: %+v", path, m)
+				}
+			}
+			hasOptions(t, r.At("/"), "ro")
+			if r.Writes["/"] == "" || r.Writes["/dev/shm"] != "" {
+				t.Errorf("%v", r.Writes)
+			}
+			for _, m := range r.Mounts {
+				if strings.Contains(m.Optional, "shared:") || m.Source == "small" || strings.HasPrefix(m.Point, "/not") {
+					t.Errorf("left in the container: %+v", m)
+				}
+			}
+		})
+	}
+}
+
+// The cgroup mounts that the library adds to a config's have no index either: the root is not their source.
+func TestLentRootAndCgroups(t *testing.T) {
+	hostCgroup1(t)
+	b := newBox(t).mount("/sys", "tmpfs", "tmpfs").mount("/sys/fs/cgroup", "cgroup", "cgroup", "ro")
+	r, err := b.lendRoot(openTree(t, b.rootfs, 0)).runLentRoot(lentRoot{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	below := 0
+	for _, m := range r.Mounts {
+		if strings.HasPrefix(m.Point, "/sys/fs/cgroup/") {
+			below++
+			if !strings.HasPrefix(m.Type, "cgroup") {
+				t.Errorf("%+v", m)
+			}
+		}
+	}
+	if below == 0 {
+		t.Error("no hierarchy is mounted")
+	}
+}
+
+// What is mounted in a lent root must not appear on the host, whatever propagation is asked for, and with a user namespace or
+// without.
+func TestLentRootIsNoPeerOfTheHost(t *testing.T) {
+	for _, value := range []string{"", "slave", "rslave", "shared", "rshared", "private", "rprivate", "unbindable"} {
+		for _, user := range []bool{false, true} {
+			root := hostTmpfs(t, 0, "mode=755")
+			if err := errors.Join(unix.Mount("", root, "", unix.MS_SHARED, ""), os.Mkdir(root+"/x", 0o755), os.Mkdir(root+"/proc", 0o755)); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chown(root, firstID, firstID); err != nil {
+				t.Fatal(err)
+			}
+			b := newBox(t)
+			if user {
+				b.userns()
+			}
+			b.spec.KeepPropagation = true
+			if value != "" {
+				b.set("rootfsPropagation", value, "linux")
+			}
+			b.withProc().mount("/x", "tmpfs", "tmpfs").mount("/x/y", "tmpfs", "tmpfs")
+			if user {
+				for _, dir := range []string{"/x", "/proc"} {
+					if err := os.Chown(root+dir, firstID, firstID); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := os.Mkdir(root+"/dev", 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Chown(root+"/dev", firstID, firstID); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if r, err := b.lendRoot(openTree(t, root, unix.AT_RECURSIVE)).runLentRoot(lentRoot{}); err != nil {
+				t.Errorf("%q, user namespace %v: %v at %s", value, user, err, r.Stage)
+			}
+			lines, err := nstest.Mounts()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range lines {
+				if strings.HasPrefix(m.Mountpoint, root+"/") {
+					t.Errorf("%q, user namespace %v: on the host: %+v", value, user, m)
+					unix.Unmount(m.Mountpoint, unix.MNT_DETACH)
+				}
+			}
+		}
+	}
+}
+
+// Hooks work in the root's directory, of which nobody knows a path, and the process does not stay there when one fails.
+func TestHooksWithALentRoot(t *testing.T) {
+	out := shared(t)
+	write(t, out+"/hook", "#!/bin/sh\nls -di . > "+out+"/inode\nexit $1\n", 0o755)
+	for _, status := range []string{"0", "7"} {
+		b := newBox(t)
+		b.config.Object("hooks")["createContainer"] = []any{map[string]any{"path": out + "/hook", "args": []any{"hook", status},
+			"env": []any{"PATH=/usr/bin:/bin"}}}
+		_, err := b.lendRoot(openTree(t, b.rootfs, 0)).runLentRoot(lentRoot{})
+		if failed := err != nil; failed != (status != "0") || failed && !strings.Contains(err.Error(), "exit status 7") {
+			t.Errorf("exit status %s: %v", status, err)
+		}
+		var st unix.Stat_t
+		if err := unix.Stat(b.rootfs, &st); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(out + "/inode")
+		if err != nil || strings.TrimSpace(string(text)) != fmt.Sprintf("%d .", st.Ino) {
+			t.Errorf("the hook was in %q, %v, want %d", text, err, st.Ino)
+		}
+	}
+}
+
+// Without a mount namespace a descriptor of a directory is entered by chroot(2), as a path is.
+func TestLentRootWithoutMountNamespace(t *testing.T) {
+	b := newBox(t)
+	write(t, b.rootfs+"/mark", "lent", 0o644)
+	b.config.Object("linux")["namespaces"] = []any{map[string]any{"type": "pid"}}
+	b.config.Object("root")["path"] = "/not/there"
+	b.spec.Namespaces = nstest.PID
+	root := b.rootfs
+	r, err := b.look("/mark", "/dev/null").runLentRoot(lentRoot{Open: root})
+	if err != nil || r.Nodes["/mark"].Text != "lent" || !r.Nodes["/dev/null"].Device(1, 3) {
+		t.Errorf("%v %+v", err, r.Nodes)
+	}
+}
+
+// An error is of the field, and nothing stays mounted.
+func TestLentRootsThatAreWrong(t *testing.T) {
+	src := shared(t)
+	write(t, src+"/file", "", 0o644)
+	refused := func(b *box, in lentRoot, pointer, text string) {
+		t.Helper()
+		r, err := b.runLentRoot(in)
+		var e *rootfs.Error
+		if !errors.As(err, &e) || e.Pointer != pointer || !strings.Contains(err.Error(), text) || strings.Contains(err.Error(), "the mounts were") {
+			t.Errorf("%v at stage %s, want %q at %s", err, r.Stage, text, pointer)
+		}
+	}
+	refused(newBox(t).lendRoot(openTree(t, src+"/file", 0)), lentRoot{}, "/root/path", "not a directory")
+	refused(newBox(t), lentRoot{Open: "/"}, "/root/path", "the host's own root")
+	for _, fd := range []int{-1, 987} {
+		b := newBox(t)
+		b.req.Sources = map[int]int{rootfs.SourceRoot: fd}
+		refused(b, lentRoot{}, "/root/path", "bad file descriptor")
+	}
+	b := newBox(t).options(map[string]any{"noPivotRoot": true})
+	refused(b.lendRoot(openTree(t, src, 0)), lentRoot{}, "options#/noPivotRoot", "pivot_root(2)")
+	// A directory of another namespace's mounts.
+	dir, err := os.Open(src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	b = newBox(t)
+	b.req.Sources = map[int]int{rootfs.SourceRoot: firstFile}
+	b.spec.Files = []*os.File{dir}
+	refused(b, lentRoot{}, "/root/path", "open_tree(2)")
+	b = newBox(t)
+	b.spec.Deny = []nstest.Denial{nstest.Deny(unix.ENOSYS)}
+	refused(b, lentRoot{Open: src}, "/root/path", "Linux 5.2")
+	// What fails later.
+	b = newBox(t).mount("/x", "tmpfs", "tmpfs").mount("/y", "tmpfs", "tmpfs", "size=nonsense")
+	refused(b.lendRoot(openTree(t, b.rootfs, 0)), lentRoot{}, "/mounts/1", "nonsense")
+}
