@@ -11,6 +11,8 @@
 //	                               work's time
 //	prepare late BUNDLE MICROS     the same work, then rootfs_start and that call
 //	prepare forked BUNDLE          as cold, in a child of a parent that called rootfs_start
+//	prepare lent BUNDLE ROOTFS     as warm, in a mount namespace that is cloned from one with few mounts, with ROOTFS as a descriptor; the
+//	                               clone is in the time
 //
 // Prints the nanoseconds, and the peak resident set of the init child in KiB. Under BENCH_MARK the two calls stand
 // between marks.
@@ -20,9 +22,12 @@
 #include <pthread.h>
 #include <rootfs.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "clock.h"
@@ -114,9 +119,47 @@ static void work(long micros)
 		;
 }
 
+// A mount namespace with /proc and /sys/fs/cgroup of the caller's, and nothing else. A host with many containers keeps one: its
+// children clone that instead of the host's own, and get what they need of the host as descriptors.
+static int few_mounts = -1;
+
+static void keep_few_mounts(void)
+{
+	static const char *const kept[] = { "/proc", "/sys/fs/cgroup" };
+	char dir[] = "/tmp/few-mounts-XXXXXX", link[64];
+	int ready[2];
+
+	if (!mkdtemp(dir) || pipe2(ready, O_CLOEXEC) < 0)
+		err(1, "%s", dir);
+	pid_t keeper = fork();
+	if (!keeper) {
+		int bad = unshare(CLONE_NEWNS) || mount("", "/", NULL, MS_SLAVE | MS_REC, NULL) || mount("few", dir, "tmpfs", 0, "mode=755") ||
+			  chdir(dir) || mkdir("proc", 0755) || mkdir("sys", 0755) || mkdir("sys/fs", 0755) || mkdir("sys/fs/cgroup", 0755);
+		for (int i = 0; i < 2 && !bad; i++)
+			bad = mount(kept[i], kept[i] + 1, NULL, MS_BIND, NULL);
+		bad = bad || syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH);
+		if (bad)
+			err(1, "a namespace with few mounts");
+		if (write(ready[1], "", 1) == 1)
+			pause();
+		_exit(1);
+	}
+	close(ready[1]);
+	if (keeper < 0 || read(ready[0], link, 1) != 1)
+		errx(1, "no namespace with few mounts");
+	snprintf(link, sizeof link, "/proc/%d/ns/mnt", keeper);
+	few_mounts = open(link, O_RDONLY | O_CLOEXEC);
+	if (few_mounts < 0)
+		err(1, "%s", link);
+	close(ready[0]);
+	kill(keeper, SIGKILL);
+	waitpid(keeper, NULL, 0);
+	rmdir(dir);
+}
+
 static long measure(const char *mode, const struct rootfs_request *request, long micros)
 {
-	if (!strcmp(mode, "warm") || !strcmp(mode, "parts")) {
+	if (!strcmp(mode, "warm") || !strcmp(mode, "parts") || !strcmp(mode, "lent")) {
 		start(NULL);
 		broken_call();
 	}
@@ -124,6 +167,10 @@ static long measure(const char *mode, const struct rootfs_request *request, long
 		return set_up_in_parts(*request);
 	long begin = now_ns();
 	if (!strcmp(mode, "cold") || !strcmp(mode, "warm") || !strcmp(mode, "forked")) {
+		set_up(request);
+	} else if (!strcmp(mode, "lent")) {
+		if (setns(few_mounts, CLONE_NEWNS) < 0 || unshare(CLONE_NEWNS) < 0)
+			err(1, "a namespace with few mounts");
 		set_up(request);
 	} else if (!strcmp(mode, "first")) {
 		broken_call();
@@ -147,23 +194,32 @@ static long measure(const char *mode, const struct rootfs_request *request, long
 int main(int argc, char **argv)
 {
 	if (argc < 3)
-		errx(2, "usage: prepare cold|warm|parts|first|forked BUNDLE, or prepare early|late BUNDLE MICROS");
+		errx(2, "usage: prepare cold|warm|parts|first|forked BUNDLE, prepare early|late BUNDLE MICROS, or prepare lent BUNDLE ROOTFS");
 	char options[4200];
 	struct rootfs_request request = ROOTFS_REQUEST_INIT;
 	request.config = read_config(argv[2], &request.config_len);
 	request.options = options;
 	request.options_len = (size_t)snprintf(options, sizeof options, "{\"bundle\":\"%s\"}", argv[2]);
 
+	struct rootfs_source root = { ROOTFS_SOURCE_ROOT, -1 };
 	if (!strcmp(argv[1], "forked"))
 		start(NULL);
-	if (unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS) < 0)
+	if (!strcmp(argv[1], "lent") && argc > 3) {
+		keep_few_mounts();
+		root.fd = (int)syscall(SYS_open_tree, AT_FDCWD, argv[3], OPEN_TREE_CLONE | O_CLOEXEC | AT_RECURSIVE);
+		if (root.fd < 0)
+			err(1, "open_tree %s", argv[3]);
+		request.sources = &root;
+		request.sources_len = 1;
+	}
+	if (unshare((root.fd < 0 ? CLONE_NEWNS : 0) | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS) < 0)
 		err(1, "unshare");
 	pid_t pid = fork();
 	if (pid < 0)
 		err(1, "fork");
 	if (!pid) {
 		struct rusage usage;
-		long spent = measure(argv[1], &request, argc > 3 ? atol(argv[3]) : 0);
+		long spent = measure(argv[1], &request, argc > 3 && root.fd < 0 ? atol(argv[3]) : 0);
 		getrusage(RUSAGE_SELF, &usage);
 		printf("%ld %ld\n", spent, usage.ru_maxrss);
 		fflush(stdout);

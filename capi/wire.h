@@ -19,7 +19,7 @@
 struct wire_request {
 	char build[sizeof ROOTFS_BUILD];
 	uint32_t op;
-	int32_t has_request, has_options, has_userns;
+	int32_t has_request, has_options, has_userns, has_root; /* root: as a descriptor, which the helper does not need */
 	uint64_t config_len, options_len, sources_room;
 };
 

@@ -161,7 +161,7 @@ int rootfs_finalize(struct rootfs_error *err);
  * when it found deviations. */
 int rootfs_verify(const struct rootfs_request *request, char **report, struct rootfs_error *err);
 
-/* Checks a request without touching anything. */
+/* Checks a request without touching anything, and that a directory is at root.path, unless the root is a descriptor. */
 int rootfs_validate(const struct rootfs_request *request, struct rootfs_error *err);
 
 /* The steps that rootfs_prepare and rootfs_finalize would do on this host, as JSON, to be freed with rootfs_free. */

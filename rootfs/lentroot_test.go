@@ -91,23 +91,26 @@ func (b *box) runLentRoot(in lentRoot) (e2e.Result, error) {
 	return r, err
 }
 
-// A tree that the parent cloned, one that it mounted nowhere, and a directory that the child opened: each is the root of the
+// A tree that the parent cloned, an overlay that it mounted nowhere, and a directory that the child opened: each is the root of the
 // default config, also in a namespace that does not show it.
 func TestLentRoot(t *testing.T) {
-	mountedNowhere := func(b *box) int {
-		fs, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
+	overlay := func(b *box) int {
+		fs, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer unix.Close(fs)
+		over := hostTmpfs(b.t, 0, "mode=755")
+		for key, dir := range map[string]string{"lowerdir": b.rootfs, "upperdir": over + "/upper", "workdir": over + "/work"} {
+			if err := errors.Join(os.MkdirAll(dir, 0o755), unix.FsconfigSetString(fs, key, dir)); err != nil {
+				t.Fatal(err)
+			}
+		}
 		if err := unix.FsconfigCreate(fs); err != nil {
 			t.Fatal(err)
 		}
 		fd, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, 0)
 		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(fmt.Sprintf("/proc/self/fd/%d/mark", fd), []byte("lent"), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return fd
@@ -119,7 +122,7 @@ func TestLentRoot(t *testing.T) {
 		small bool
 	}{
 		{"cloned", cloned, false}, {"cloned, small namespace", cloned, true},
-		{"mounted nowhere", mountedNowhere, false}, {"mounted nowhere, small namespace", mountedNowhere, true},
+		{"overlay", overlay, false}, {"overlay, small namespace", overlay, true},
 		{"opened by the child", nil, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -130,8 +130,9 @@ def big_host(world):
     with host(20) as small, host(20000) as big:
         commands = [[*enter, world.prepare, mode, bundle] if world.prepare else None
                     for mode in ("warm", "parts") for enter in (small, big)]
+        commands += [[*enter, world.prepare, "lent", bundle, world.rootfs] if world.prepare else None for enter in (small, big)]
         commands += [[*enter, *rt.floor(world, Case(), "time")] for enter in (small, big)]
-        ours20, ours20000, parts20, parts20000, floor20, floor20000 = take.printed(1, 12, commands)
+        ours20, ours20000, parts20, parts20000, lent20, lent20000, floor20, floor20000 = take.printed(1, 12, commands)
     theirs = take.ratio(floor20000, floor20)
     note = f"the floor's: {theirs:.1f}; {micros(ours20)}, {micros(ours20000)}; floor {micros(floor20)}, {micros(floor20000)}"
     return [
@@ -139,6 +140,8 @@ def big_host(world):
         Row("the same with 20 000: ours / floor", take.ratio(ours20000, floor20000)),
         Row("20 000 against 20, all steps but the two in which the kernel walks its mounts", take.ratio(parts20000, parts20),
             note=f"{micros(parts20)}, {micros(parts20000)}"),
+        Row("20 000 against 20, the namespace cloned from one with few mounts, the root lent; with the clone", take.ratio(lent20000, lent20),
+            below=1.1, note=f"{micros(lent20)}, {micros(lent20000)}"),
     ]
 
 

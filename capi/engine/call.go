@@ -55,6 +55,10 @@ func dispatch(call *C.struct_engine_call) error {
 	case C.ENGINE_VERIFY:
 		return verify(call)
 	case C.ENGINE_VALIDATE:
+		if call.request.sources_len > 0 { // the root is a descriptor's: nothing need be at its path
+			_, err := plan(call)
+			return err
+		}
 		return rootfs.Validate(document(call.request.config, call.request.config_len),
 			document(call.request.options, call.request.options_len))
 	case C.ENGINE_PLAN:

@@ -90,6 +90,7 @@ static const struct wire_request *map_request(void)
 
 static void take_request(struct engine_call *call, const struct wire_request *w)
 {
+	static const struct rootfs_source root = { ROOTFS_SOURCE_ROOT, -1 };
 	const char *documents = (const char *)(w + 1);
 
 	call->op = w->op;
@@ -100,6 +101,8 @@ static void take_request(struct engine_call *call, const struct wire_request *w)
 	call->request.config_len = w->config_len;
 	call->request.options = w->has_options ? documents + w->config_len : NULL;
 	call->request.options_len = w->options_len;
+	call->request.sources = w->has_root ? &root : NULL;
+	call->request.sources_len = w->has_root != 0;
 	call->sources_room = w->sources_room;
 	if (call->sources_room && !(call->sources = calloc(call->sources_room, sizeof *call->sources)))
 		die("out of memory");

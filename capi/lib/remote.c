@@ -93,6 +93,8 @@ static int send_request(struct channel *c, struct engine_call *call)
 	w.has_request = call->has_request;
 	w.has_options = r->options != NULL;
 	w.has_userns = call->userns >= 0;
+	for (size_t i = 0; i < r->sources_len; i++)
+		w.has_root |= r->sources[i].mount == ROOTFS_SOURCE_ROOT;
 	w.config_len = r->config_len;
 	w.options_len = r->options_len;
 	w.sources_room = call->sources_room;

@@ -280,6 +280,49 @@ static void source_from_parent(void)
 	as_child(use_source, 20);
 }
 
+/* The root too, in a mount namespace that has nothing but an empty directory: no path of the host's leads anywhere. */
+static void use_root(void)
+{
+	own_mounts();
+	WORKS(rootfs_start(&error));
+	CHECK(!mount("few", "/mnt", "tmpfs", 0, NULL) && !chdir("/mnt") && !syscall(SYS_pivot_root, ".", ".") && !umount2(".", MNT_DETACH),
+	      "a namespace with few mounts: %s", strerror(errno));
+	WORKS(rootfs_prepare(&passing, &error));
+	WORKS(rootfs_finalize(&error));
+	CHECK(access("/from-parent", F_OK) == 0 && access("/proc/self", F_OK) == 0, "this is not the root");
+	CHECK(access("/data/from-parent", F_OK) == 0, "the source is not there");
+	CHECK(fcntl(passed[1].fd, F_GETFD) == FD_CLOEXEC, "the root was closed");
+}
+
+static void root_from_parent(void)
+{
+	static const char *const names[] = { "data", "root" };
+	static char config[8192];
+	char path[4096];
+
+	need_root();
+	small_request(&passing);
+	for (int i = 0; i < 2; i++) {
+		snprintf(path, sizeof path, "%s/%s/from-parent", scratch, names[i]);
+		close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
+		snprintf(path, sizeof path, "%s/%s", scratch, names[i]);
+		passed[i].fd = (int)syscall(SYS_open_tree, AT_FDCWD, path, 1 /* OPEN_TREE_CLONE */ | O_CLOEXEC);
+		if (passed[i].fd < 0)
+			skip("no open_tree: %s", strerror(errno));
+	}
+	passed[0].mount = 3;
+	passed[1].mount = ROOTFS_SOURCE_ROOT;
+	snprintf(config, sizeof config, "%.*s", (int)passing.config_len, passing.config);
+	for (char *at = config; (at = strstr(at, "/root\"")); at++)
+		memcpy(at, "/none", 5); /* the path of the root, where nothing is */
+	passing.config = config;
+	REFUSED(rootfs_validate(&passing, &error), ROOTFS_ERR_SYSTEM, "/root/path");
+	passing.sources = passed;
+	passing.sources_len = 2;
+	WORKS(rootfs_validate(&passing, &error));
+	as_child(use_root, 20);
+}
+
 const struct test_case remote_cases[] = {
 	{ "helper: no SIGCHLD, no child, no descriptor, nothing changed", nothing_noticed },
 	{ "helper: with SIGCHLD ignored", child_signal_ignored },
@@ -294,5 +337,6 @@ const struct test_case remote_cases[] = {
 	{ "helper: one that hangs is ended", hanging_helper },
 #endif
 	{ "helper: a source by descriptor reaches the container", source_from_parent },
+	{ "helper: a root by descriptor, where no path leads to it", root_from_parent },
 	{ NULL, NULL },
 };

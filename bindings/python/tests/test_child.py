@@ -235,6 +235,21 @@ def test_a_source_may_be_a_descriptor(bundle, as_dict):
     init_child(child)
 
 
+def test_the_root_may_be_a_descriptor(bundle):
+    root = bundle.path / "rootfs"
+    bundle.config["root"]["path"] = "nowhere"
+    path = bundle.write()
+
+    def child():
+        fd = os.open(root, os.O_PATH | os.O_DIRECTORY)
+        rootfs.prepare(path, sources={rootfs.SOURCE_ROOT: fd})
+        rootfs.finalize()
+        assert Path("/etc/hostname").read_text() == "container\n"
+        os.fstat(fd)
+
+    init_child(child)
+
+
 def test_an_idmapped_mount_in_a_pid_namespace(bundle):
     """The /proc that pid 1 of a new pid namespace sees before prepare shows the host's processes under its pids."""
     maps = [{"containerID": 0, "hostID": 100000, "size": 65536}]

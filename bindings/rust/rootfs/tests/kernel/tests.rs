@@ -31,6 +31,7 @@ all![
     a_failure_names_its_field_across_the_pipe,
     the_terminal_is_the_containers_console,
     a_source_may_be_a_descriptor,
+    the_root_may_be_a_descriptor,
     a_parent_opens_what_the_child_cannot,
     descriptors_are_as_they_were,
     prepare_twice_is_refused,
@@ -198,6 +199,19 @@ fn a_source_may_be_a_descriptor() {
         assert_eq!(fs::read_to_string("/mnt/data").unwrap(), "of the host\n");
         assert_eq!(write_error("/mnt/new"), Some(libc::EROFS));
         assert_eq!(volume.metadata().unwrap().mode() & libc::S_IFMT, libc::S_IFDIR, "still open");
+        String::new()
+    });
+}
+
+fn the_root_may_be_a_descriptor() {
+    let mut bundle = Bundle::new();
+    let path = bundle.path.join("rootfs");
+    bundle.config["root"]["path"] = json!("nowhere");
+    init_child(|| {
+        let root = fs::File::open(&path).unwrap();
+        bundle.request().root(root.as_fd()).prepare().unwrap().finalize().unwrap();
+        assert_eq!(fs::read_to_string("/etc/hostname").unwrap(), "container\n");
+        assert_eq!(root.metadata().unwrap().mode() & libc::S_IFMT, libc::S_IFDIR, "still open");
         String::new()
     });
 }
