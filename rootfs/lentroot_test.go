@@ -129,8 +129,13 @@ func TestLentRoot(t *testing.T) {
 			b := newBox(t)
 			b.config = nstest.DefaultConfig(b.rootfs)
 			write(t, b.rootfs+"/mark", "lent", 0o644)
+			if err := os.Symlink("/data", b.rootfs+"/link"); err != nil {
+				t.Fatal(err)
+			}
 			src := shared(t)
 			write(t, src+"/file", "bound", 0o644)
+			b.mount("/link/sub", "tmpfs", "tmpfs", "ro", "nosuid").mount("/data/sub/deep", "tmpfs", "tmpfs", "noexec")
+			b.mount("/link/sub", "bind", "", "remount", "bind", "ro", "nodev")
 			b.mount("/mnt", "bind", "/not/there", "rbind", "ro")
 			in := lentRoot{}
 			if c.small {
@@ -160,6 +165,8 @@ func TestLentRoot(t *testing.T) {
 				}
 			}
 			hasOptions(t, r.At("/"), "ro")
+			hasOptions(t, r.At("/data/sub"), "ro", "nodev")
+			hasOptions(t, r.At("/data/sub/deep"), "noexec", "rw")
 			if r.Writes["/"] == "" || r.Writes["/dev/shm"] != "" {
 				t.Errorf("%v", r.Writes)
 			}

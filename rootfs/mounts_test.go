@@ -404,3 +404,27 @@ func TestFlagsThatFsconfigLacks(t *testing.T) {
 		t.Errorf("%+v", m)
 	}
 }
+
+// A tmpfs that is read-only in the end, and a remount of it before that: what the remount says holds, and nothing is left to be done.
+func TestRemountOfAReadonlyTmpfs(t *testing.T) {
+	for _, c := range []struct {
+		kind    string
+		options []string
+		want    []string
+	}{
+		{"bind", []string{"remount", "bind", "ro", "nodev"}, []string{"ro", "nodev", "!nosuid"}},
+		{"", []string{"remount", "bind", "ro"}, []string{"ro", "!nosuid"}},
+		{"", []string{"remount", "ro"}, []string{"ro", "!nosuid"}},
+		{"tmpfs", []string{"remount", "ro"}, []string{"ro", "!nosuid"}},
+		{"", []string{"remount", "bind", "nodev"}, []string{"rw", "nodev"}},
+	} {
+		for _, remounted := range []string{"/data/sub", "/link/sub"} {
+			b := newBox(t)
+			if err := os.Symlink("/data", b.rootfs+"/link"); err != nil {
+				t.Fatal(err)
+			}
+			r := b.mount(remounted, "tmpfs", "tmpfs", "ro", "nosuid").mount(remounted, c.kind, "", c.options...).run()
+			hasOptions(t, r.At("/data/sub"), c.want...)
+		}
+	}
+}

@@ -68,7 +68,7 @@ func (l *late) take(i int) Step {
 	return s
 }
 
-// remounted says that the mount at path is to be writable after all.
+// remounted says that the mount at path is what a remount makes of it now: writable after all, or read-only already.
 func (l *late) remounted(path string) {
 	if i, here := l.at[path]; here {
 		l.take(i)

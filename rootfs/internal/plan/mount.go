@@ -14,7 +14,7 @@ func (b *builder) mount(m *mount) error {
 	switch {
 	case !m.Options.Remount:
 		b.do(b.late.covered(m.Destination)...)
-	case m.Options.Attr&unix.MOUNT_ATTR_RDONLY == 0:
+	case m.Options.Attr&unix.MOUNT_ATTR_RDONLY == 0 || !staysWritable(m):
 		b.late.remounted(m.Destination)
 	}
 	switch {
