@@ -11,7 +11,7 @@
 //	                               work's time
 //	prepare late BUNDLE MICROS     the same work, then rootfs_start and that call
 //	prepare forked BUNDLE          as cold, in a child of a parent that called rootfs_start
-//	prepare lent BUNDLE ROOTFS     as warm, in a mount namespace that is cloned from one with few mounts, with ROOTFS as a descriptor; the
+//	prepare lent BUNDLE ROOTFS     as warm, in a mount namespace that is cloned from one with few mounts, with ROOTFS, an absolute path, as a descriptor; the
 //	                               clone is in the time
 //
 // Prints the nanoseconds, and the peak resident set of the init child in KiB. Under BENCH_MARK the two calls stand
@@ -119,11 +119,21 @@ static void work(long micros)
 		;
 }
 
-// A mount namespace with /proc and /sys/fs/cgroup of the caller's, and nothing else. A host with many containers keeps one: its
+// A mount namespace with /proc and /sys/fs/cgroup of the caller's and a directory for the root, and nothing else. A host with many containers keeps one: its
 // children clone that instead of the host's own, and get what they need of the host as descriptors.
 static int few_mounts = -1;
 
-static void keep_few_mounts(void)
+static void make_dirs(char *path)
+{
+	for (char *at = path + 1; (at = strchr(at, '/')); at++) {
+		*at = 0;
+		mkdir(path, 0755);
+		*at = '/';
+	}
+	mkdir(path, 0755);
+}
+
+static void keep_few_mounts(char *root)
 {
 	static const char *const kept[] = { "/proc", "/sys/fs/cgroup" };
 	char dir[] = "/tmp/few-mounts-XXXXXX", link[64];
@@ -140,6 +150,7 @@ static void keep_few_mounts(void)
 		bad = bad || syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH);
 		if (bad)
 			err(1, "a namespace with few mounts");
+		make_dirs(root);
 		if (write(ready[1], "", 1) == 1)
 			pause();
 		_exit(1);
@@ -205,7 +216,7 @@ int main(int argc, char **argv)
 	if (!strcmp(argv[1], "forked"))
 		start(NULL);
 	if (!strcmp(argv[1], "lent") && argc > 3) {
-		keep_few_mounts();
+		keep_few_mounts(argv[3]);
 		root.fd = (int)syscall(SYS_open_tree, AT_FDCWD, argv[3], OPEN_TREE_CLONE | O_CLOEXEC | AT_RECURSIVE);
 		if (root.fd < 0)
 			err(1, "open_tree %s", argv[3]);

@@ -88,11 +88,9 @@ struct rootfs_progress {
  * namespace of the caller of rootfs_prepare, or of a detached tree (open_tree(2), rootfs_open_sources), which may come
  * from another.
  *
- * ROOTFS_SOURCE_ROOT in place of the index is for the root itself. root.path is not looked up then, and stands for it in messages
- * alone; createContainer hooks have the descriptor's directory as their working directory. A detached tree (open_tree(2), or
- * fsmount(2) of an overlay that the host mounts nowhere) lets the child live in a mount namespace that does not show the root, and
- * so begin in one with few mounts. It is attached over the present root, from where pivot_root(2) takes it: not with noPivotRoot,
- * and not before Linux 5.2. */
+ * ROOTFS_SOURCE_ROOT in place of the index is for the root itself. What the descriptor stands for is attached at root.path then, where
+ * the caller's namespace has any directory for it. A detached tree (open_tree(2), or fsmount(2) of an overlay that the host mounts
+ * nowhere else) lets the caller live in a namespace that does not show the root, and so begin in one with few mounts. */
 #define ROOTFS_SOURCE_ROOT 0xffffffffu
 struct rootfs_source {
 	uint32_t mount;        /* index in the config's "mounts", or ROOTFS_SOURCE_ROOT */
@@ -161,7 +159,7 @@ int rootfs_finalize(struct rootfs_error *err);
  * when it found deviations. */
 int rootfs_verify(const struct rootfs_request *request, char **report, struct rootfs_error *err);
 
-/* Checks a request without touching anything, and that a directory is at root.path, unless the root is a descriptor. */
+/* Checks a request without touching anything, and that a directory is at root.path, unless the root is a source. */
 int rootfs_validate(const struct rootfs_request *request, struct rootfs_error *err);
 
 /* The steps that rootfs_prepare and rootfs_finalize would do on this host, as JSON, to be freed with rootfs_free. */

@@ -15,16 +15,17 @@ import (
 	"github.com/librootfs/librootfs/rootfs/internal/nstest"
 )
 
-// lentRoot is a container whose root is a descriptor. The path that its config names is nowhere.
+// lentRoot is a container whose root is a descriptor. At the path that its config names is an empty directory.
 type lentRoot struct {
 	Request e2e.Request
 	Open    string // a directory that the child itself opens as its root
+	Place   string // root.path
 	Small   string // a directory: first into a namespace that has next to nothing, made there, and not the root
 }
 
 var rootLent = nstest.Define("rootfs.lent-root", func(in lentRoot) (r e2e.Result, err error) {
 	if in.Small != "" {
-		if err := smallNamespace(in.Small); err != nil {
+		if err := errors.Join(smallNamespace(in.Small), os.MkdirAll(in.Place, 0o755)); err != nil {
 			return r, err
 		}
 	}
@@ -50,7 +51,6 @@ var rootLent = nstest.Define("rootfs.lent-root", func(in lentRoot) (r e2e.Result
 	if _, err := unix.FcntlInt(uintptr(in.Request.Sources[rootfs.SourceRoot]), unix.F_GETFD, 0); err != nil {
 		return r, fmt.Errorf("the root's descriptor was closed: %w", err)
 	}
-	r.Outside = nil // paths of the host's, which mean nothing where the root has none
 	return r, nil
 })
 
@@ -76,17 +76,21 @@ func smallNamespace(dir string) error {
 
 // lendRoot gives the container its root by descriptor, and not by its path.
 func (b *box) lendRoot(fd int) *box {
-	b.config.Object("root")["path"] = "/not/there"
 	return b.lend(source(rootfs.SourceRoot, fd))
 }
 
 func (b *box) runLentRoot(in lentRoot) (e2e.Result, error) {
 	b.t.Helper()
+	in.Place = shared(b.t)
+	b.config.Object("root")["path"] = in.Place
 	b.req.Config = b.config.JSON()
 	in.Request = b.req
 	r, err := rootLent.Run(b.t, b.spec, in)
-	if err == nil && (r.Deviate != "" || len(r.FDs) != 0) {
-		b.t.Errorf("%s %v", r.Deviate, r.FDs)
+	if err == nil && (r.Deviate != "" || len(r.FDs) != 0 || len(r.Outside) != 0) {
+		b.t.Errorf("%s %v %v", r.Deviate, r.FDs, r.Outside)
+	}
+	if left, err := os.ReadDir(in.Place); err != nil || len(left) != 0 {
+		b.t.Errorf("in the directory below the root: %v, %v", left, err)
 	}
 	return r, err
 }
@@ -146,7 +150,6 @@ func TestLentRoot(t *testing.T) {
 				b.lendRoot(c.fd(b)).lendPath(last, src)
 			} else {
 				b.config["mounts"] = b.config["mounts"].([]any)[:len(b.config["mounts"].([]any))-1]
-				b.config.Object("root")["path"] = "/not/there"
 				in.Open = b.rootfs
 			}
 			r, err := b.look("/mark", "/mnt/file", "/dev/null", "/proc/self", "/sys/fs/cgroup").write("/", "/dev/shm").runLentRoot(in)
@@ -171,7 +174,7 @@ func TestLentRoot(t *testing.T) {
 				t.Errorf("%v", r.Writes)
 			}
 			for _, m := range r.Mounts {
-				if strings.Contains(m.Optional, "shared:") || m.Source == "small" || strings.HasPrefix(m.Point, "/not") {
+				if strings.Contains(m.Optional, "shared:") || m.Source == "small" {
 					t.Errorf("left in the container: %+v", m)
 				}
 			}
@@ -252,17 +255,30 @@ func TestLentRootIsNoPeerOfTheHost(t *testing.T) {
 	}
 }
 
-// Hooks work in the root's directory, of which nobody knows a path, and the process does not stay there when one fails.
-func TestHooksWithALentRoot(t *testing.T) {
+// Beside idmapped mounts, which take a user namespace, and hooks; by mount(2) too where the descriptor is of this namespace; and
+// entered without pivot_root(2).
+func TestLentRootAndTheRest(t *testing.T) {
 	out := shared(t)
-	write(t, out+"/hook", "#!/bin/sh\nls -di . > "+out+"/inode\nexit $1\n", 0o755)
-	for _, status := range []string{"0", "7"} {
-		b := newBox(t)
-		b.config.Object("hooks")["createContainer"] = []any{map[string]any{"path": out + "/hook", "args": []any{"hook", status},
-			"env": []any{"PATH=/usr/bin:/bin"}}}
-		_, err := b.lendRoot(openTree(t, b.rootfs, 0)).runLentRoot(lentRoot{})
-		if failed := err != nil; failed != (status != "0") || failed && !strings.Contains(err.Error(), "exit status 7") {
-			t.Errorf("exit status %s: %v", status, err)
+	write(t, out+"/hook", "#!/bin/sh\nls -di . > "+out+"/inode\n", 0o755)
+	for name, change := range map[string]func(b *box){
+		"idmapped": func(b *box) { b.bindMapped("/mapped", onDisk(t), 5000, "bind") },
+		"hook": func(b *box) {
+			b.config.Object("hooks")["createContainer"] = []any{map[string]any{"path": out + "/hook", "env": []any{"PATH=/usr/bin:/bin"}}}
+		},
+		"mount(2)":       func(b *box) { b.spec.Deny = []nstest.Denial{nstest.Deny(unix.ENOSYS)} },
+		"noPivotRoot":    func(b *box) { b.options(map[string]any{"noPivotRoot": true}) },
+		"rshared":        func(b *box) { b.set("rootfsPropagation", "rshared", "linux") },
+		"user namespace": func(b *box) { nstest.GiveTo(t, b.userns().rootfs, firstID) },
+	} {
+		b := newBox(t).withProc().mount("/x", "tmpfs", "tmpfs").look("/mark")
+		write(t, b.rootfs+"/mark", "lent", 0o644)
+		change(b)
+		r, err := b.runLentRoot(lentRoot{Open: b.rootfs})
+		if err != nil || r.Nodes["/mark"].Text != "lent" || r.At("/x") == nil {
+			t.Errorf("%s: %v at %s, %+v", name, err, r.Stage, r.Nodes)
+		}
+		if name != "hook" {
+			continue
 		}
 		var st unix.Stat_t
 		if err := unix.Stat(b.rootfs, &st); err != nil {
@@ -272,20 +288,6 @@ func TestHooksWithALentRoot(t *testing.T) {
 		if err != nil || strings.TrimSpace(string(text)) != fmt.Sprintf("%d .", st.Ino) {
 			t.Errorf("the hook was in %q, %v, want %d", text, err, st.Ino)
 		}
-	}
-}
-
-// Without a mount namespace a descriptor of a directory is entered by chroot(2), as a path is.
-func TestLentRootWithoutMountNamespace(t *testing.T) {
-	b := newBox(t)
-	write(t, b.rootfs+"/mark", "lent", 0o644)
-	b.config.Object("linux")["namespaces"] = []any{map[string]any{"type": "pid"}}
-	b.config.Object("root")["path"] = "/not/there"
-	b.spec.Namespaces = nstest.PID
-	root := b.rootfs
-	r, err := b.look("/mark", "/dev/null").runLentRoot(lentRoot{Open: root})
-	if err != nil || r.Nodes["/mark"].Text != "lent" || !r.Nodes["/dev/null"].Device(1, 3) {
-		t.Errorf("%v %+v", err, r.Nodes)
 	}
 }
 
@@ -308,8 +310,10 @@ func TestLentRootsThatAreWrong(t *testing.T) {
 		b.req.Sources = map[int]int{rootfs.SourceRoot: fd}
 		refused(b, lentRoot{}, "/root/path", "bad file descriptor")
 	}
-	b := newBox(t).options(map[string]any{"noPivotRoot": true})
-	refused(b.lendRoot(openTree(t, src, 0)), lentRoot{}, "options#/noPivotRoot", "pivot_root(2)")
+	b := newBox(t)
+	b.config.Object("linux")["namespaces"] = []any{map[string]any{"type": "pid"}}
+	b.spec.Namespaces = nstest.PID
+	refused(b, lentRoot{Open: src}, "/root/path", "needs a mount namespace")
 	// A directory of another namespace's mounts.
 	dir, err := os.Open(src)
 	if err != nil {
@@ -320,9 +324,9 @@ func TestLentRootsThatAreWrong(t *testing.T) {
 	b.req.Sources = map[int]int{rootfs.SourceRoot: firstFile}
 	b.spec.Files = []*os.File{dir}
 	refused(b, lentRoot{}, "/root/path", "open_tree(2)")
-	b = newBox(t)
+	b = newBox(t).lendRoot(openTree(t, src, 0))
 	b.spec.Deny = []nstest.Denial{nstest.Deny(unix.ENOSYS)}
-	refused(b, lentRoot{Open: src}, "/root/path", "Linux 5.2")
+	refused(b, lentRoot{}, "/root/path", "Linux 5.2")
 	// What fails later.
 	b = newBox(t).mount("/x", "tmpfs", "tmpfs").mount("/y", "tmpfs", "tmpfs", "size=nonsense")
 	refused(b.lendRoot(openTree(t, b.rootfs, 0)), lentRoot{}, "/mounts/1", "nonsense")

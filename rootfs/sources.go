@@ -15,10 +15,8 @@ type Source struct {
 	FD    int // a detached tree, the caller's to pass on and to close
 }
 
-// SourceRoot is the index of the root in Host.Sources: root.path is not looked up then, and stands for it in messages and in the
-// state of hooks alone. The root may be a detached tree, as open_tree(2) or fsmount(2) make it, so that the namespace of the child
-// need not show it, nor the host mount it anywhere. It is attached over the child's present root, which takes pivot_root(2)
-// (pivot_root(2), NOTES) and Linux 5.2.
+// SourceRoot is the index of the root in Host.Sources. What the descriptor stands for is attached at root.path then, where the child's
+// namespace has any directory for it. A detached tree, as open_tree(2) or fsmount(2) make it, need be mounted nowhere else.
 const SourceRoot = -1
 
 // OpenSources opens, in a privileged parent, the mount sources that a child may be unable to reach: those of idmapped
@@ -46,8 +44,8 @@ func checkSources(p *Plan, sources map[int]int) error {
 	if len(sources) == 0 {
 		return nil
 	}
-	if _, root := sources[SourceRoot]; root && p.config.Options.NoPivotRoot {
-		return errs.Bad("options#/noPivotRoot", "a root that is given as a descriptor is entered by pivot_root(2) alone")
+	if _, root := sources[SourceRoot]; root && !p.config.OwnMounts() {
+		return errs.Bad("/root/path", "a source descriptor is given for the root: that needs a mount namespace, new or joined, in linux.namespaces")
 	}
 	binds := map[int]bool{}
 	for _, s := range p.steps.Prepare {

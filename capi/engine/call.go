@@ -55,7 +55,7 @@ func dispatch(call *C.struct_engine_call) error {
 	case C.ENGINE_VERIFY:
 		return verify(call)
 	case C.ENGINE_VALIDATE:
-		if call.request.sources_len > 0 { // the root is a descriptor's: nothing need be at its path
+		if call.request.sources_len > 0 { // the root is a source: only the child need have a directory at its path
 			_, err := plan(call)
 			return err
 		}

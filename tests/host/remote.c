@@ -280,13 +280,14 @@ static void source_from_parent(void)
 	as_child(use_source, 20);
 }
 
-/* The root too, in a mount namespace that has nothing but an empty directory: no path of the host's leads anywhere. */
+/* The root too, in a mount namespace that has nothing but an empty directory for it: no path of the host's leads anywhere. */
 static void use_root(void)
 {
 	own_mounts();
 	WORKS(rootfs_start(&error));
 	CHECK(!mount("few", "/mnt", "tmpfs", 0, NULL) && !chdir("/mnt") && !syscall(SYS_pivot_root, ".", ".") && !umount2(".", MNT_DETACH),
 	      "a namespace with few mounts: %s", strerror(errno));
+	CHECK(!mkdir("/none", 0755), "mkdir: %s", strerror(errno));
 	WORKS(rootfs_prepare(&passing, &error));
 	WORKS(rootfs_finalize(&error));
 	CHECK(access("/from-parent", F_OK) == 0 && access("/proc/self", F_OK) == 0, "this is not the root");
@@ -298,7 +299,7 @@ static void root_from_parent(void)
 {
 	static const char *const names[] = { "data", "root" };
 	static char config[8192];
-	char path[4096];
+	char path[4096], *at, *end;
 
 	need_root();
 	small_request(&passing);
@@ -313,9 +314,12 @@ static void root_from_parent(void)
 	passed[0].mount = 3;
 	passed[1].mount = ROOTFS_SOURCE_ROOT;
 	snprintf(config, sizeof config, "%.*s", (int)passing.config_len, passing.config);
-	for (char *at = config; (at = strstr(at, "/root\"")); at++)
-		memcpy(at, "/none", 5); /* the path of the root, where nothing is */
+	at = strstr(config, scratch);
+	end = strchr(at, '"');
+	memmove(at + strlen("/none"), end, strlen(end) + 1); /* the path of the root, where nothing is */
+	memcpy(at, "/none", strlen("/none"));
 	passing.config = config;
+	passing.config_len = strlen(config);
 	REFUSED(rootfs_validate(&passing, &error), ROOTFS_ERR_SYSTEM, "/root/path");
 	passing.sources = passed;
 	passing.sources_len = 2;

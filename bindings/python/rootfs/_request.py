@@ -18,7 +18,7 @@ Config = Union[Mapping[str, Any], str, bytes, Path]
 
 
 SOURCE_ROOT = 0xFFFFFFFF
-"""In place of an index: the root itself. ``root.path`` is not looked up then (include/rootfs.h, ``struct rootfs_source``)."""
+"""In place of an index: the root itself, attached at ``root.path`` (include/rootfs.h, ``struct rootfs_source``)."""
 
 
 class Source(NamedTuple):

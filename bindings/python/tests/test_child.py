@@ -237,7 +237,8 @@ def test_a_source_may_be_a_descriptor(bundle, as_dict):
 
 def test_the_root_may_be_a_descriptor(bundle):
     root = bundle.path / "rootfs"
-    bundle.config["root"]["path"] = "nowhere"
+    bundle.config["root"]["path"] = "place"
+    (bundle.path / "place").mkdir()
     path = bundle.write()
 
     def child():

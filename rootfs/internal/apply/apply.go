@@ -22,7 +22,7 @@ type Host struct {
 	Progress func(Progress)
 	// Sources are descriptors for mounts, by their index in the config. They stay open and belong to the caller.
 	Sources map[int]int
-	// Root is a descriptor of the root, the caller's as well; nil where the plan's path leads there.
+	// Root is a descriptor of the root, the caller's as well, to be attached at the plan's path; nil where that is the root.
 	Root *int
 	// State is the OCI state that hooks get on their standard input.
 	State []byte

@@ -11,7 +11,12 @@ import (
 
 // openRoot takes hold of the root file system and makes a mount of it. Nothing is changed before it is known to be one.
 func (x *Executor) openRoot(s *plan.OpenRoot) error {
-	dir, err := x.rootDir(s.Source)
+	if x.host.Root != nil {
+		if err := notOwnRoot(*x.host.Root, s.Source); err != nil {
+			return err
+		}
+	}
+	dir, err := OpenRootDir(s.Source)
 	if err != nil {
 		return err
 	}
@@ -29,12 +34,23 @@ func (x *Executor) openRoot(s *plan.OpenRoot) error {
 	case s.UserNS:
 		x.outside = []uint64{unix.MS_SLAVE, p}
 	}
+	// Where mounts may still be shared, the bind of the root would appear on the host, and pivot_root(2) would refuse it.
 	x.cut = s.HostPropagation&unix.MS_SHARED == 0 && s.HostPropagation&unix.MS_REC != 0
-	attach := x.bindRoot
-	if x.host.Root != nil {
-		attach = x.lentRoot
+	if !x.cut {
+		if err := privateParent(dir); err != nil {
+			return err
+		}
 	}
-	t, err := attach(dir, s.Source)
+	t, err := x.rootTree(dir, s.Source)
+	if err != nil {
+		return err
+	}
+	again := func() (int, error) { return linux.Open(s.Source, unix.O_PATH|unix.O_DIRECTORY) }
+	old := t.FD < 0
+	err = aimed(t.Attach(dir, again), t, dir, s.Source)
+	if x.host.Root != nil {
+		err = foreign(err, old)
+	}
 	if err != nil {
 		t.Close()
 		return err
@@ -43,57 +59,23 @@ func (x *Executor) openRoot(s *plan.OpenRoot) error {
 	return nil
 }
 
-// bindRoot binds the root onto itself. Where mounts may still be shared, that would appear on the host, and pivot_root(2) would
-// refuse it.
-func (x *Executor) bindRoot(dir int, name string) (*tree.Tree, error) {
-	if !x.cut {
-		if err := privateParent(dir); err != nil {
-			return nil, err
-		}
-	}
-	t, err := tree.Clone(dir, "", name, true, false)
-	if err != nil {
-		return nil, err
-	}
-	return t, t.Attach(dir, func() (int, error) { return linux.Open(name, unix.O_PATH|unix.O_DIRECTORY) })
-}
-
-// lentRoot attaches the root that the host lent. It may be a tree that lies nowhere yet, so it goes over the present root, from
-// where pivot_root(2) takes it as well.
-func (x *Executor) lentRoot(dir int, name string) (*tree.Tree, error) {
-	slash, err := linux.Open("/", unix.O_PATH|unix.O_DIRECTORY)
-	if err != nil {
-		return nil, err
-	}
-	defer linux.Close(slash)
-	t, err := x.lent(dir, name, true)
-	if err != nil {
-		return nil, err
-	}
-	if t.FD < 0 {
-		return t, errs.Cannot("open_tree", name, "a root that is given as a descriptor needs open_tree(2) and move_mount(2), Linux 5.2")
-	}
-	if !x.cut {
-		if err := privateParent(slash); err != nil {
-			return t, err
-		}
-		if err := t.Change(tree.Attr{Propagation: unix.MS_PRIVATE}); err != nil {
-			return t, foreign(err, false)
-		}
-	}
-	return t, foreign(t.Attach(slash, nil), false)
-}
-
-// rootDir opens the root, or duplicates the host's descriptor of it.
-func (x *Executor) rootDir(path string) (int, error) {
+// rootTree is what is attached over the root's directory: that itself, or the tree that the host lent.
+func (x *Executor) rootTree(dir int, name string) (*tree.Tree, error) {
 	if x.host.Root == nil {
-		return OpenRootDir(path)
+		return tree.Clone(dir, "", name, true, false)
 	}
-	dir, err := unix.FcntlInt(uintptr(*x.host.Root), unix.F_DUPFD_CLOEXEC, 0)
+	t, err := x.lent(*x.host.Root, name, true)
 	if err != nil {
-		return -1, errs.Sys("fcntl", linux.FD(*x.host.Root), err)
+		return nil, err
 	}
-	return dir, mustBeRoot(dir, path)
+	if x.cut {
+		return t, nil
+	}
+	if err := t.Change(tree.Attr{Propagation: unix.MS_PRIVATE}); err != nil {
+		t.Close()
+		return nil, foreign(err, false)
+	}
+	return t, nil
 }
 
 // OpenRootDir opens a root file system (O_PATH) after making sure that it can be one. The caller closes it.
@@ -102,25 +84,21 @@ func OpenRootDir(path string) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	return dir, mustBeRoot(dir, path)
+	if err := notOwnRoot(dir, path); err != nil {
+		linux.Close(dir)
+		return -1, err
+	}
+	return dir, nil
 }
 
-// mustBeRoot closes dir where it gives an error.
-func mustBeRoot(dir int, path string) error {
+func notOwnRoot(dir int, path string) error {
 	slash, err := linux.Lstatat(unix.AT_FDCWD, "/")
-	if err == nil {
-		var st unix.Stat_t
-		st, err = linux.Fstat(dir)
-		switch {
-		case err != nil:
-		case st.Mode&unix.S_IFMT != unix.S_IFDIR:
-			err = errs.Sys("fstat", path, unix.ENOTDIR)
-		case st.Dev == slash.Dev && st.Ino == slash.Ino:
-			err = &errs.Error{Code: errs.Invalid, Op: "config", Detail: path + " is the host's own root"}
-		}
-	}
 	if err != nil {
-		linux.Close(dir)
+		return err
+	}
+	st, err := linux.Fstat(dir)
+	if err == nil && st.Dev == slash.Dev && st.Ino == slash.Ino {
+		err = &errs.Error{Code: errs.Invalid, Op: "config", Detail: path + " is the host's own root"}
 	}
 	return err
 }

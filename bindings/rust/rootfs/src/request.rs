@@ -116,9 +116,8 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// Gives the root itself as a descriptor, which stays open: a directory of this mount namespace, or a detached tree. `root.path`
-    /// is not looked up then, and stands for it in messages alone (include/rootfs.h, `struct rootfs_source`). Not with the option
-    /// `no_pivot_root`, and not before Linux 5.2.
+    /// Gives the root itself as a descriptor, which stays open: a directory of this mount namespace, or a detached tree. It is attached
+    /// at `root.path`, where any directory has to be (include/rootfs.h, `struct rootfs_source`).
     pub fn root(self, fd: BorrowedFd<'a>) -> Self {
         self.source(sys::ROOTFS_SOURCE_ROOT, fd)
     }

@@ -33,7 +33,10 @@ type outcome struct {
 }
 
 // request is what the init child is given.
-type request struct{ Config, Options []byte }
+type request struct {
+	Config, Options []byte
+	Lend            bool // the root is a descriptor
+}
 
 // initChild sets a container up with its calls watched; descriptor 5 is the socket to the supervisor.
 var initChild = nstest.Define("faults.init", func(in request) (o outcome, err error) {
@@ -47,6 +50,14 @@ var initChild = nstest.Define("faults.init", func(in request) (o outcome, err er
 	if err != nil {
 		return o, err
 	}
+	host := &rootfs.Host{}
+	if in.Lend {
+		root, err := unix.Open(config.Root.Path, unix.O_PATH|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return o, err
+		}
+		host.Sources = map[int]int{rootfs.SourceRoot: root}
+	}
 	before, err := nstest.Descriptors()
 	if err != nil {
 		return o, err
@@ -55,7 +66,7 @@ var initChild = nstest.Define("faults.init", func(in request) (o outcome, err er
 		return o, err
 	}
 	mark(begins)
-	prepared, err := setUp(plan)
+	prepared, err := setUp(plan, host)
 	mark(ends)
 	after, listErr := nstest.Descriptors()
 	if listErr != nil {
@@ -81,8 +92,8 @@ var initChild = nstest.Define("faults.init", func(in request) (o outcome, err er
 	return o, nil
 })
 
-func setUp(plan *rootfs.Plan) (*rootfs.Prepared, error) {
-	prepared, err := rootfs.Prepare(plan, nil)
+func setUp(plan *rootfs.Plan, host *rootfs.Host) (*rootfs.Prepared, error) {
+	prepared, err := rootfs.Prepare(plan, host)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +115,7 @@ type stage struct {
 	calls  int // of a set-up without a fault
 }
 
-func newStage(t *testing.T, deny []nstest.Denial) *stage {
+func newStage(t *testing.T, w way) *stage {
 	t.Helper()
 	root := nstest.Rootfs(t)
 	dir := filepath.Dir(root)
@@ -121,13 +132,13 @@ func newStage(t *testing.T, deny []nstest.Denial) *stage {
 	if err := os.Symlink("/srv", root+"/alias"); err != nil {
 		t.Fatal(err)
 	}
-	c := everything(root, dir, len(deny) > 0)
+	c := everything(root, dir, len(w.deny) > 0)
 	options, err := json.Marshal(map[string]any{"bundle": dir, "state": map[string]any{"id": "faults"},
 		"mountCommands": []any{map[string]any{"mount": 0, "before": []any{map[string]any{"path": "/bin/true"}}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &stage{t: t, deny: deny, dir: dir, in: request{c.JSON(), options}}
+	s := &stage{t: t, deny: w.deny, dir: dir, in: request{c.JSON(), options, w.lend}}
 	// Targets that are missing are made by the first round, and stay.
 	for range 2 {
 		o, calls, err := s.round(plot{at: -1})
@@ -260,7 +271,13 @@ func (s *stage) hostIsClean(what string) {
 
 var errnos = []syscall.Errno{unix.EPERM, unix.ENOMEM, unix.EINTR, unix.EBUSY, unix.ENOSPC, unix.EIO, unix.EMFILE}
 
-var ways = map[string][]nstest.Denial{"new-api": nil, "fall-back": {nstest.Deny(unix.ENOSYS)}}
+// way is how a set-up is done.
+type way struct {
+	deny []nstest.Denial
+	lend bool // the root by descriptor
+}
+
+var ways = map[string]way{"new-api": {}, "fall-back": {deny: []nstest.Denial{nstest.Deny(unix.ENOSYS)}}, "lent-root": {lend: true}}
 
 // every thins the faults out for the short form: every n-th call, from ROOTFS_FAULTS_EVERY (1 for all of them).
 func every(t *testing.T) int {
@@ -289,10 +306,10 @@ func plots(t *testing.T, calls int, errnos []syscall.Errno) (list []plot) {
 
 // play tries the plots, several at a time on a stage each: most of a round is waiting for the kernel, which lets mounts and
 // namespaces go in its own time. (go test -parallel says how many.)
-func play(t *testing.T, deny []nstest.Denial, errnos []syscall.Errno, act func(*stage, plot)) (calls, rounds int) {
+func play(t *testing.T, w way, errnos []syscall.Errno, act func(*stage, plot)) (calls, rounds int) {
 	nstest.NeedRoot(t)
 	nstest.HostUnchanged(t)
-	calls = newStage(t, deny).calls
+	calls = newStage(t, w).calls
 	list := plots(t, calls, errnos)
 	var next atomic.Int64
 	ended := make(chan struct{})
@@ -310,7 +327,7 @@ func play(t *testing.T, deny []nstest.Denial, errnos []syscall.Errno, act func(*
 		for i := range min(stages, len(list)) {
 			t.Run(strconv.Itoa(i), func(t *testing.T) {
 				t.Parallel()
-				s := newStage(t, deny)
+				s := newStage(t, w)
 				for n := int(next.Add(1)) - 1; n < len(list); n = int(next.Add(1)) - 1 {
 					act(s, list[n])
 				}
@@ -326,11 +343,11 @@ func play(t *testing.T, deny []nstest.Denial, errnos []syscall.Errno, act func(*
 const stages = 16
 
 func TestEachCallFails(t *testing.T) {
-	for name, deny := range ways {
+	for name, w := range ways {
 		t.Run(name, func(t *testing.T) {
 			var mu sync.Mutex
 			succeeded, survived := 0, map[string]int{}
-			calls, rounds := play(t, deny, errnos, func(s *stage, p plot) {
+			calls, rounds := play(t, w, errnos, func(s *stage, p plot) {
 				o, call, err := s.strike(p)
 				what := fmt.Sprintf("%s (call %d of %d) fails with %s", call, p.at, s.calls, unix.ErrnoName(p.errno))
 				s.judge(what, o, err)
@@ -371,9 +388,9 @@ func (s *stage) judge(what string, o outcome, err error) {
 }
 
 func TestKilledAtEachCall(t *testing.T) {
-	for name, deny := range ways {
+	for name, w := range ways {
 		t.Run(name, func(t *testing.T) {
-			calls, rounds := play(t, deny, []syscall.Errno{0}, func(s *stage, p plot) {
+			calls, rounds := play(t, w, []syscall.Errno{0}, func(s *stage, p plot) {
 				_, call, _ := s.strike(p)
 				s.hostIsClean(fmt.Sprintf("killed at %s (call %d of %d)", call, p.at, s.calls))
 			})

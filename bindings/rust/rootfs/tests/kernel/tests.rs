@@ -206,7 +206,8 @@ fn a_source_may_be_a_descriptor() {
 fn the_root_may_be_a_descriptor() {
     let mut bundle = Bundle::new();
     let path = bundle.path.join("rootfs");
-    bundle.config["root"]["path"] = json!("nowhere");
+    bundle.config["root"]["path"] = json!("place");
+    fs::create_dir(bundle.path.join("place")).unwrap();
     init_child(|| {
         let root = fs::File::open(&path).unwrap();
         bundle.request().root(root.as_fd()).prepare().unwrap().finalize().unwrap();
