@@ -41,7 +41,10 @@ comma=
 	patch internal/godebug/godebug.go 1 's/^func init() {$/func unusedInit() {/'
 	# The monitor takes the P from calls of C that take long, and preempts goroutines for others. There are no
 	# others: it would only wake up, every 20 us in the beginning.
-	patch runtime/proc.go 15 's/^const haveSysmon = .*/const haveSysmon = false/
+	#
+	# A thread that comes from C has its signals blocked until it has a signal stack, for handlers of Go's. All that are
+	# asynchronous are the host's, which need none.
+	patch runtime/proc.go 19 's/^const haveSysmon = .*/const haveSysmon = false/
 		# The first goroutine is bound to its thread while it initializes packages, so that another thread is needed for those that
 		# the collector starts meanwhile.
 		/^func main() {$/,/^}$/s/^\t*\(un\)\{0,1\}lockOSThread()$//
@@ -58,6 +61,10 @@ comma=
 		s/^\tgp := malg(4096)$/\tgp := malg(65536)/
 		# The word at the other end of a stack, for signal handlers of ARM: a page for each stack.
 		/^func malg(/,/^}$/s/^\t\t\*(\*uintptr)(unsafe.Pointer(newg.stack.lo)) = 0$/\t\tif GOARCH != "amd64" {\n&\n\t\t}/
+		/^func needm(/,/^}$/s/^\tsigsave(&sigmask)$//
+		/^func needm(/,/^}$/s/^\tsigblock(false)$//
+		/^func dropm(/,/^}$/s/^\tsigblock(false)$//
+		/^func dropm(/,/^}$/s/^\tmsigrestore(sigmask)$/\t_ = sigmask/
 		# The P stays with the thread that was in Go last. Another one takes it from there, which was for the monitor to arrange.
 		/^func exitsyscallTryGetP(/,/^}$/s/^\tif oldp != nil {$/\tif oldp == nil {\n\t\toldp = allp[0]\n\t}\n&/'
 	# A handler of the host's may begin anywhere in a call, and on the stack that it finds there: all have room for it below what Go
@@ -124,7 +131,7 @@ comma=
 	# Of the signals that it takes no handler for, the runtime asks for the host's handler, and gives it SA_ONSTACK: sixty calls, and a
 	# handler that another thread of the host installs meanwhile would be lost. Its stacks have room for them. And it unblocks signals,
 	# which is the host's matter but for the faults (capi/start/guard.c).
-	patch runtime/signal_unix.go 4 '/^func minitSignalMask() {$/,/^}$/s/^\t\tif !blockableSig(uint32(i)) {$/\t\tif false {/
+	patch runtime/signal_unix.go 4 '/^func minitSignalMask() {$/,/^}$/s/^\tnmask := getg().m.sigmask$/\treturn\n&/
 		/^func initsig(/,/^}$/s/^\t\tif t\.flags == 0 || t\.flags&_SigDefault != 0 {$/\t\tif t.flags == 0 || t.flags\&_SigDefault != 0 || !sigInstallGoHandler(i) {/
 		/^func setGsignalStack(/,/^}$/s/^\tgp.m.gsignal.stackguard[01] = stsp + stackGuard$/& - stackSystem/'
 	# For the size of huge pages, of which a few megabytes need none, it opens a file of /sys, and without O_CLOEXEC: another thread of

@@ -3,9 +3,10 @@
  * Signals belong to the host; the Go runtime takes some while the host's thread is inside a call, and no longer.
  *
  * What Go wants and why:
- *  - handlers for SIGSEGV, SIGBUS and SIGFPE: a nil pointer becomes a panic, and the panic an error return;
- *    SIGPIPE: a hook that exits without reading its state must not kill the host; and an alternate stack for them;
- *  - the first three unblocked.
+ *  - handlers for SIGSEGV and SIGBUS, and an alternate stack for them: a nil pointer becomes a panic, and the panic an error return;
+ *  - both unblocked, since the kernel makes them deadly where they are not.
+ * It would have SIGFPE, which code of Go's never raises (it looks at a divisor itself), and SIGPIPE: all that the engine writes to are
+ * files (a hook's standard input is one in memory).
  * All of it is put back when the call returns, unless the host changed it meanwhile from another thread. Other signals are the
  * host's all the while: its handlers run at once, on the stack of whatever runs. Those of goroutines have room for that
  * (capi/overlay.sh).
@@ -25,9 +26,8 @@ struct action {
 	unsigned long handler, flags, restorer, mask;
 };
 
-static const int go_signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGPIPE };
+static const int go_signals[] = { SIGSEGV, SIGBUS };
 #define GO_SIGNALS ((int)(sizeof go_signals / sizeof go_signals[0]))
-#define FAULTS 3 /* the first ones: Go turns them into panics, and the kernel makes them deadly where they are blocked */
 #define SIGNALS 64
 
 static struct action go_actions[GO_SIGNALS]; /* what the runtime installed when it started */
@@ -98,7 +98,7 @@ void guard_begin_start(void)
 
 	sigaltstack(NULL, &stay.stack);
 	sigfillset(&set);
-	for (int i = 0; i < FAULTS; i++)
+	for (int i = 0; i < GO_SIGNALS; i++)
 		sigdelset(&set, go_signals[i]);
 	mask_raw(SIG_SETMASK, &set, &stay.mask);
 	for (int i = 0; i < STARTED_WITH; i++)
@@ -145,7 +145,7 @@ static void take_thread(void)
 	if ((stay.stack.ss_flags & SS_DISABLE) && stay.go_stack.ss_sp)
 		sigaltstack(&stay.go_stack, NULL);
 	sigemptyset(&faults);
-	for (int i = 0; i < FAULTS; i++)
+	for (int i = 0; i < GO_SIGNALS; i++)
 		sigaddset(&faults, go_signals[i]);
 	mask_raw(SIG_UNBLOCK, &faults, &stay.mask);
 }

@@ -30,11 +30,14 @@ func (x *Executor) switchRoot(s *plan.SwitchRoot) error {
 // pivot stacks the old root on the new one and takes it off again, so that the image needs no directory for it
 // (pivot_root(2), NOTES: pivot_root(".", ".")).
 func (x *Executor) pivot() error {
-	old, err := linux.Open("/", unix.O_PATH|unix.O_DIRECTORY)
-	if err != nil {
-		return err
+	old := -1
+	if !x.cut {
+		var err error
+		if old, err = linux.Open("/", unix.O_PATH|unix.O_DIRECTORY); err != nil {
+			return err
+		}
+		defer linux.Close(old)
 	}
-	defer linux.Close(old)
 	if err := linux.Fchdir(x.root.FD); err != nil {
 		return err
 	}
@@ -42,19 +45,19 @@ func (x *Executor) pivot() error {
 		return err
 	}
 	x.switched = true
-	if err := linux.Fchdir(old); err != nil {
-		return err
-	}
 	// The unmount below must not reach the host: what is still shared with it becomes a slave first.
 	if !x.cut {
+		if err := linux.Fchdir(old); err != nil {
+			return err
+		}
 		if err := linux.Mount("", ".", "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
 			return err
 		}
+		if err := linux.Fchdir(x.root.FD); err != nil {
+			return err
+		}
 	}
-	if err := linux.Unmount(".", unix.MNT_DETACH); err != nil {
-		return err
-	}
-	return linux.Fchdir(x.root.FD)
+	return linux.Unmount(".", unix.MNT_DETACH) // of what is stacked there, the top
 }
 
 // move is for a host whose root is a ramfs, which pivot_root(2) refuses. The host's mounts stay in the namespace, below
