@@ -132,16 +132,14 @@ const rootInode = 1
 // whole tells whether the mount of the unified hierarchy at mountpoint shows what a new one by this process would: all of
 // the hierarchy, which a cgroup namespace that begins there has, as the initial one does.
 func (p *places) whole(mountpoint string) bool {
-	var st unix.Stat_t
-	if unix.Stat(mountpoint, &st) != nil || st.Ino != rootInode {
-		return false
+	root, ino, err := statmountRoot(mountpoint)
+	if err != nil {
+		var st unix.Stat_t
+		return unix.Stat(mountpoint, &st) == nil && st.Ino == rootInode && p.inInitialNS()
 	}
 	// The kernel shows the root of the mount as a path of the caller's cgroup namespace. To look the namespace itself up would take
 	// it longer than all of this: it makes four directories of /proc for that.
-	if root, err := statmountRoot(mountpoint); err == nil {
-		return root == "/"
-	}
-	return p.inInitialNS()
+	return ino == rootInode && root == "/"
 }
 
 // below is a cgroup of this process as a path below a mount of its hierarchy, or "" where that is not to be found out.

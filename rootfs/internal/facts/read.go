@@ -70,7 +70,7 @@ func readNames(path string) ([]string, error) {
 // mountRoot is which directory of its file system the mount at path shows, as this process sees it ("/../x" where that
 // lies outside of its cgroup namespace): from that mount alone (6.8), or else from the mount table.
 func (p *places) mountRoot(path string) (string, error) {
-	root, err := statmountRoot(path)
+	root, _, err := statmountRoot(path)
 	if err == nil {
 		return root, nil
 	}
@@ -101,14 +101,15 @@ const (
 	stringsAt        = 512
 )
 
-func statmountRoot(path string) (string, error) {
+// statmountRoot tells the root of the mount at path, and the inode that path shows.
+func statmountRoot(path string) (root string, ino uint64, err error) {
 	var st unix.Statx_t
-	err := unix.Statx(unix.AT_FDCWD, path, unix.AT_STATX_DONT_SYNC, unix.STATX_MNT_ID_UNIQUE, &st)
+	err = unix.Statx(unix.AT_FDCWD, path, unix.AT_STATX_DONT_SYNC, unix.STATX_INO|unix.STATX_MNT_ID_UNIQUE, &st)
 	if err == unix.EPERM || err == nil && st.Mask&unix.STATX_MNT_ID_UNIQUE == 0 {
 		err = unix.ENOSYS // as filters and older kernels say that they have no such call, or no such id
 	}
 	if err != nil {
-		return "", errs.Sys("statx", path, err)
+		return "", 0, errs.Sys("statx", path, err)
 	}
 	var req [reqSize]byte
 	binary.NativeEndian.PutUint32(req[0:], reqSize)
@@ -116,16 +117,16 @@ func statmountRoot(path string) (string, error) {
 	binary.NativeEndian.PutUint64(req[16:], statmountMntRoot)
 	buf := make([]byte, stringsAt+unix.PathMax)
 	if err := statmount(&req, buf); err != nil {
-		return "", errs.Sys("statmount", path, err)
+		return "", 0, errs.Sys("statmount", path, err)
 	}
 	text := buf[stringsAt:]
 	at := binary.NativeEndian.Uint32(buf[rootOffset:])
 	if uint64(at) >= uint64(len(text)) {
-		return "", errs.Refuse("statmount", path, "the kernel's answer has no root")
+		return "", 0, errs.Refuse("statmount", path, "the kernel's answer has no root")
 	}
 	text = text[at:]
 	if end := bytes.IndexByte(text, 0); end >= 0 {
 		text = text[:end]
 	}
-	return string(text), nil
+	return string(text), st.Ino, nil
 }

@@ -13,7 +13,7 @@ import (
 // Build makes the plan for a checked configuration on a host of which f tells what matters. It reads and changes nothing
 // else. An error is an *errs.Error with the pointer of the field that cannot be done.
 func Build(c *config.Config, f *Facts) (*Plan, error) {
-	b := &builder{c: c, f: f, ownDev: true, late: newLate()}
+	b := &builder{c: c, f: f, ownDev: true}
 	if b.f == nil {
 		b.f = &Facts{}
 	}
@@ -87,7 +87,7 @@ func (b *builder) prepare() error {
 	own := b.c.OwnMounts()
 	b.plan.Prepare = make([]Step, 0, len(b.c.Mounts)+usualSteps)
 	b.steps = make([]Mount, len(b.c.Mounts))
-	b.pointers.Grow(len(b.c.Mounts) * len("/mounts/1000"))
+	b.pointers.Grow(len(b.c.Mounts)*len("/mounts/1000") + (len(b.c.ReadonlyPaths)+len(b.c.MaskedPaths))*len("/linux/readonlyPaths/1000"))
 	b.do(&OpenRoot{
 		Base:            Base{"/root/path", "/"},
 		Source:          b.c.Root.Path,

@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"strconv"
 	"strings"
 
 	"github.com/librootfs/librootfs/rootfs/internal/config"
@@ -20,26 +19,16 @@ var defaultDevices = []config.Device{
 
 // devices adds the device nodes and links. In a /dev that is bound from the host nothing is made; a device elsewhere
 // is, since the specification wants every one of linux.devices to be there.
-func (b *builder) devices() error {
-	list := make([]*Device, 0, len(defaultDevices)+len(b.c.Devices))
-	at := make(map[string]int, cap(list))
-	for _, d := range defaultDevices {
-		at[d.Path] = len(list)
-		list = append(list, b.device("", d))
+func (b *builder) devices() (err error) {
+	defaults := make([]Device, len(defaultDevices))
+	list := make([]*Device, len(defaults))
+	for i, d := range defaultDevices {
+		defaults[i] = b.device("", d)
+		list[i] = &defaults[i]
 	}
-	for i, d := range b.c.Devices {
-		step := b.device("/linux/devices/"+strconv.Itoa(i), d)
-		known, taken := at[d.Path]
-		switch {
-		case d.Path == "/dev/ptmx":
-			// The node of a host's devpts opens terminals of the host; the link below leads to the container's own.
-		case !taken:
-			at[d.Path] = len(list)
-			list = append(list, step)
-		case list[known].Ptr == "":
-			list[known] = step
-		case !sameNode(list[known], step):
-			return errs.Bad(step.Ptr+"/path", "is that of "+list[known].Ptr+" too, which is a different device")
+	if len(b.c.Devices) > 0 {
+		if list, err = b.withOwn(list); err != nil {
+			return err
 		}
 	}
 	for _, d := range list {
@@ -53,8 +42,34 @@ func (b *builder) devices() error {
 	return nil
 }
 
-func (b *builder) device(pointer string, d config.Device) *Device {
-	return &Device{
+// withOwn adds the config's devices to the list, in place of those of the same path.
+func (b *builder) withOwn(list []*Device) ([]*Device, error) {
+	at := make(map[string]int, len(list)+len(b.c.Devices))
+	for i, d := range list {
+		at[d.Path] = i
+	}
+	own := make([]Device, len(b.c.Devices))
+	for i, d := range b.c.Devices {
+		step := &own[i]
+		*step = b.device(b.entryPointer("/linux/devices/", i), d)
+		known, taken := at[d.Path]
+		switch {
+		case d.Path == "/dev/ptmx":
+			// The node of a host's devpts opens terminals of the host; the link below leads to the container's own.
+		case !taken:
+			at[d.Path] = len(list)
+			list = append(list, step)
+		case list[known].Ptr == "":
+			list[known] = step
+		case !sameNode(list[known], step):
+			return nil, errs.Bad(step.Ptr+"/path", "is that of "+list[known].Ptr+" too, which is a different device")
+		}
+	}
+	return list, nil
+}
+
+func (b *builder) device(pointer string, d config.Device) Device {
+	return Device{
 		Base:  Base{pointer, d.Path},
 		Type:  d.Type,
 		Major: d.Major,
@@ -74,12 +89,18 @@ func sameNode(a, b *Device) bool {
 
 // links adds what programs expect in /dev beside devices.
 func (b *builder) links() {
-	b.do(&Symlink{Base: Base{Path: "/dev/ptmx"}, To: "pts/ptmx", Replace: true})
-	b.do(&Symlink{Base: Base{Path: "/dev/fd"}, To: "/proc/self/fd"})
-	b.do(&Symlink{Base: Base{Path: "/dev/stdin"}, To: "/proc/self/fd/0"})
-	b.do(&Symlink{Base: Base{Path: "/dev/stdout"}, To: "/proc/self/fd/1"})
-	b.do(&Symlink{Base: Base{Path: "/dev/stderr"}, To: "/proc/self/fd/2"})
-	if b.f.KCore {
-		b.do(&Symlink{Base: Base{Path: "/dev/core"}, To: "/proc/kcore"})
+	links := []Symlink{
+		{Base: Base{Path: "/dev/ptmx"}, To: "pts/ptmx", Replace: true},
+		{Base: Base{Path: "/dev/fd"}, To: "/proc/self/fd"},
+		{Base: Base{Path: "/dev/stdin"}, To: "/proc/self/fd/0"},
+		{Base: Base{Path: "/dev/stdout"}, To: "/proc/self/fd/1"},
+		{Base: Base{Path: "/dev/stderr"}, To: "/proc/self/fd/2"},
+		{Base: Base{Path: "/dev/core"}, To: "/proc/kcore"},
+	}
+	if !b.f.KCore {
+		links = links[:len(links)-1]
+	}
+	for i := range links {
+		b.do(&links[i])
 	}
 }

@@ -10,6 +10,7 @@ import (
 // finalize adds what takes away from the root: each step would be in the way of one before it.
 func (b *builder) finalize() {
 	p := &b.plan
+	p.Finalize = make([]Step, 0, len(b.c.ReadonlyPaths)+len(b.c.MaskedPaths)+usualSteps)
 	do := func(s Step) { p.Finalize = append(p.Finalize, s) }
 	p.Finalize = append(p.Finalize, b.late.rest()...)
 	if b.c.Root.Readonly {
@@ -24,11 +25,15 @@ func (b *builder) finalize() {
 		pointer := string(jsontext.Pointer("/linux/sysctl").AppendToken(s.Key))
 		do(&Sysctl{Base{pointer, "/proc/sys/" + s.File}, s.File, s.Value})
 	}
+	readonly := make([]ReadonlyPath, len(b.c.ReadonlyPaths))
 	once(b.c.ReadonlyPaths, func(i int, path string) {
-		do(&ReadonlyPath{Base{b.entryPointer("/linux/readonlyPaths/", i), path}})
+		readonly[i] = ReadonlyPath{Base{b.entryPointer("/linux/readonlyPaths/", i), path}}
+		do(&readonly[i])
 	})
+	masks := make([]MaskPath, len(b.c.MaskedPaths))
 	once(b.c.MaskedPaths, func(i int, path string) {
-		do(&MaskPath{Base{b.entryPointer("/linux/maskedPaths/", i), path}, b.c.MountLabel})
+		masks[i] = MaskPath{Base{b.entryPointer("/linux/maskedPaths/", i), path}, b.c.MountLabel}
+		do(&masks[i])
 	})
 	// Nothing can be bound from what is unbindable, and both steps above bind.
 	if p := rootPropagation(b.c.Propagation); p&unix.MS_UNBINDABLE != 0 {

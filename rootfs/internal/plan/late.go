@@ -26,12 +26,13 @@ type late struct {
 	above map[string]int     // path -> how many of them lie below it
 }
 
-func newLate() late { return late{at: map[string]int{}, above: map[string]int{}} }
-
 func (l *late) add(m *mount, s *Mount) {
 	s.Late = true
 	if _, known := l.at[m.Destination]; known {
 		return // a remount that asks for read-only once more
+	}
+	if l.at == nil {
+		l.at, l.above = map[string]int{}, map[string]int{}
 	}
 	l.at[m.Destination] = len(l.steps)
 	l.steps = append(l.steps, &RemountReadonly{Base{m.pointer, m.Destination}})
