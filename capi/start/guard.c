@@ -152,7 +152,12 @@ static void take_thread(void)
 
 static void give_thread_back(void)
 {
-	mask_raw(SIG_SETMASK, &stay.mask, NULL);
+	int blocked = 0;
+
+	for (int i = 0; i < GO_SIGNALS; i++)
+		blocked |= sigismember(&stay.mask, go_signals[i]);
+	if (blocked)
+		mask_raw(SIG_SETMASK, &stay.mask, NULL);
 	if (stay.stack.ss_flags & SS_DISABLE)
 		sigaltstack(&stay.stack, &stay.go_stack);
 }
