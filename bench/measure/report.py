@@ -32,7 +32,10 @@ def versions():
 def value(row):
     if row.value is None:
         return "-"
-    return f"{row.value:.1f}{row.unit}" if row.unit or row.value >= 10 else f"{row.value:.2f}"
+    if row.unit or row.value >= 10:
+        return f"{row.value:.1f}{row.unit}"
+    close = row.below is not None and round(row.value, 2) == row.below  # two digits would not show on which side it is
+    return f"{row.value:.3f}" if close else f"{row.value:.2f}"
 
 
 def target(row):
