@@ -283,10 +283,13 @@ static void source_from_parent(void)
 /* The root too, in a mount namespace that has nothing but an empty directory for it: no path of the host's leads anywhere. */
 static void use_root(void)
 {
+	char few[4096];
+
 	own_mounts();
 	WORKS(rootfs_start(&error));
-	CHECK(!mount("few", "/mnt", "tmpfs", 0, NULL) && !chdir("/mnt") && !syscall(SYS_pivot_root, ".", ".") && !umount2(".", MNT_DETACH),
-	      "a namespace with few mounts: %s", strerror(errno));
+	snprintf(few, sizeof few, "%s/few", scratch);
+	CHECK(!mkdir(few, 0755) && !mount("few", few, "tmpfs", 0, NULL) && !chdir(few) && !syscall(SYS_pivot_root, ".", ".") &&
+	      !umount2(".", MNT_DETACH), "a namespace with few mounts: %s", strerror(errno));
 	CHECK(!mkdir("/none", 0755), "mkdir: %s", strerror(errno));
 	WORKS(rootfs_prepare(&passing, &error));
 	WORKS(rootfs_finalize(&error));
