@@ -101,21 +101,21 @@ func TestLentRoot(t *testing.T) {
 	overlay := func(b *box) int {
 		fs, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
 		if err != nil {
-			t.Fatal(err)
+			b.t.Fatal(err)
 		}
 		defer unix.Close(fs)
 		over := hostTmpfs(b.t, 0, "mode=755")
 		for key, dir := range map[string]string{"lowerdir": b.rootfs, "upperdir": over + "/upper", "workdir": over + "/work"} {
 			if err := errors.Join(os.MkdirAll(dir, 0o755), unix.FsconfigSetString(fs, key, dir)); err != nil {
-				t.Fatal(err)
+				b.t.Fatal(err)
 			}
 		}
 		if err := unix.FsconfigCreate(fs); err != nil {
-			t.Fatal(err)
+			b.t.Fatal(err)
 		}
 		fd, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, 0)
 		if err != nil {
-			t.Fatal(err)
+			b.t.Fatal(err)
 		}
 		return fd
 	}
@@ -125,8 +125,8 @@ func TestLentRoot(t *testing.T) {
 		fd    func(b *box) int
 		small bool
 	}{
-		{"cloned", cloned, false}, {"cloned, small namespace", cloned, true},
-		{"overlay", overlay, false}, {"overlay, small namespace", overlay, true},
+		{"cloned", cloned, false}, {"cloned in a small namespace", cloned, true},
+		{"overlay", overlay, false}, {"overlay in a small namespace", overlay, true},
 		{"opened by the child", nil, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
