@@ -329,5 +329,5 @@ func TestLentRootsThatAreWrong(t *testing.T) {
 	refused(b, lentRoot{}, "/root/path", "Linux 5.2")
 	// What fails later.
 	b = newBox(t).mount("/x", "tmpfs", "tmpfs").mount("/y", "tmpfs", "tmpfs", "size=nonsense")
-	refused(b.lendRoot(openTree(t, b.rootfs, 0)), lentRoot{}, "/mounts/1", "nonsense")
+	refused(b.lendRoot(openTree(t, b.rootfs, 0)), lentRoot{}, "/mounts/1", "invalid argument")
 }
