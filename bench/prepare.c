@@ -11,8 +11,8 @@
 //	                               work's time
 //	prepare late BUNDLE MICROS     the same work, then rootfs_start and that call
 //	prepare forked BUNDLE          as cold, in a child of a parent that called rootfs_start
-//	prepare lent BUNDLE ROOTFS     as warm, in a mount namespace that is cloned from one with few mounts, with ROOTFS, an absolute path, as a descriptor; the
-//	                               clone is in the time
+//	prepare lent BUNDLE ROOTFS     as warm, in a mount namespace that is cloned from one with few mounts, with ROOTFS (an absolute path)
+//	                               as a descriptor; the clone is in the time
 //
 // Prints the nanoseconds, and the peak resident set of the init child in KiB. Under BENCH_MARK the two calls stand
 // between marks.
@@ -119,8 +119,8 @@ static void work(long micros)
 		;
 }
 
-// A mount namespace with /proc and /sys/fs/cgroup of the caller's and a directory for the root, and nothing else. A host with many containers keeps one: its
-// children clone that instead of the host's own, and get what they need of the host as descriptors.
+// A mount namespace with /proc and /sys/fs/cgroup of the caller's and a directory for the root, and nothing else. A host with many
+// containers keeps one: its children clone that instead of the host's own, and get what they need of the host as descriptors.
 static int few_mounts = -1;
 
 static void make_dirs(char *path)

@@ -41,9 +41,6 @@ comma=
 	patch internal/godebug/godebug.go 1 's/^func init() {$/func unusedInit() {/'
 	# The monitor takes the P from calls of C that take long, and preempts goroutines for others. There are no
 	# others: it would only wake up, every 20 us in the beginning.
-	#
-	# A thread that comes from C has its signals blocked until it has a signal stack, for handlers of Go's. All that are
-	# asynchronous are the host's, which need none.
 	patch runtime/proc.go 19 's/^const haveSysmon = .*/const haveSysmon = false/
 		# The first goroutine is bound to its thread while it initializes packages, so that another thread is needed for those that
 		# the collector starts meanwhile.
@@ -61,6 +58,8 @@ comma=
 		s/^\tgp := malg(4096)$/\tgp := malg(65536)/
 		# The word at the other end of a stack, for signal handlers of ARM: a page for each stack.
 		/^func malg(/,/^}$/s/^\t\t\*(\*uintptr)(unsafe.Pointer(newg.stack.lo)) = 0$/\t\tif GOARCH != "amd64" {\n&\n\t\t}/
+		# A thread that comes from C has its signals blocked until it has a signal stack, for handlers of Go. All that are
+		# asynchronous are those of the host, which need none.
 		/^func needm(/,/^}$/s/^\tsigsave(&sigmask)$//
 		/^func needm(/,/^}$/s/^\tsigblock(false)$//
 		/^func dropm(/,/^}$/s/^\tsigblock(false)$//

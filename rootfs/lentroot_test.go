@@ -62,7 +62,7 @@ func table() (lines []string, err error) {
 	return lines, err
 }
 
-// smallNamespace makes of the present mount namespace one of four mounts: /, /proc, /sys/fs/cgroup and /tmp, empty.
+// smallNamespace makes of the present mount namespace one of three mounts: /, /proc and /sys/fs/cgroup.
 func smallNamespace(dir string) error {
 	bind := func(path string) error {
 		return errors.Join(os.MkdirAll(dir+path, 0o755), unix.Mount(path, dir+path, "", unix.MS_BIND, ""))
@@ -70,7 +70,7 @@ func smallNamespace(dir string) error {
 	return errors.Join(
 		unix.Mount("", "/", "", unix.MS_SLAVE|unix.MS_REC, ""),
 		unix.Mount("small", dir, "tmpfs", 0, "mode=755"),
-		bind("/proc"), bind("/sys/fs/cgroup"), os.Mkdir(dir+"/tmp", 0o1777),
+		bind("/proc"), bind("/sys/fs/cgroup"),
 		unix.Chdir(dir), unix.PivotRoot(".", "."), unix.Unmount(".", unix.MNT_DETACH), unix.Chdir("/"))
 }
 
@@ -140,16 +140,13 @@ func TestLentRoot(t *testing.T) {
 			write(t, src+"/file", "bound", 0o644)
 			b.mount("/link/sub", "tmpfs", "tmpfs", "ro", "nosuid").mount("/data/sub/deep", "tmpfs", "tmpfs", "noexec")
 			b.mount("/link/sub", "bind", "", "remount", "bind", "ro", "nodev")
-			b.mount("/mnt", "bind", "/not/there", "rbind", "ro")
 			in := lentRoot{}
 			if c.small {
 				in.Small = shared(t)
 			}
 			if c.fd != nil {
-				last := len(b.config["mounts"].([]any)) - 1
-				b.lendRoot(c.fd(b)).lendPath(last, src)
+				b.lendRoot(c.fd(b)).lendPath(len(b.config["mounts"].([]any)), src).mount("/mnt", "bind", "/not/there", "rbind", "ro")
 			} else {
-				b.config["mounts"] = b.config["mounts"].([]any)[:len(b.config["mounts"].([]any))-1]
 				in.Open = b.rootfs
 			}
 			r, err := b.look("/mark", "/mnt/file", "/dev/null", "/proc/self", "/sys/fs/cgroup").write("/", "/dev/shm").runLentRoot(in)
@@ -210,14 +207,17 @@ func TestLentRootIsNoPeerOfTheHost(t *testing.T) {
 	for _, value := range []string{"", "slave", "rslave", "shared", "rshared", "private", "rprivate", "unbindable"} {
 		for _, user := range []bool{false, true} {
 			root := hostTmpfs(t, 0, "mode=755")
-			if err := errors.Join(unix.Mount("", root, "", unix.MS_SHARED, ""), os.Mkdir(root+"/x", 0o755), os.Mkdir(root+"/proc", 0o755)); err != nil {
+			if err := unix.Mount("", root, "", unix.MS_SHARED, ""); err != nil {
 				t.Fatal(err)
 			}
-			if err := os.Chown(root, firstID, firstID); err != nil {
-				t.Fatal(err)
+			for _, dir := range []string{"/x", "/proc", "/dev"} {
+				if err := os.Mkdir(root+dir, 0o755); err != nil {
+					t.Fatal(err)
+				}
 			}
 			b := newBox(t)
 			if user {
+				nstest.GiveTo(t, root, firstID)
 				b.userns()
 			}
 			b.spec.KeepPropagation = true
@@ -225,32 +225,11 @@ func TestLentRootIsNoPeerOfTheHost(t *testing.T) {
 				b.set("rootfsPropagation", value, "linux")
 			}
 			b.withProc().mount("/x", "tmpfs", "tmpfs").mount("/x/y", "tmpfs", "tmpfs")
-			if user {
-				for _, dir := range []string{"/x", "/proc"} {
-					if err := os.Chown(root+dir, firstID, firstID); err != nil {
-						t.Fatal(err)
-					}
-				}
-				if err := os.Mkdir(root+"/dev", 0o755); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.Chown(root+"/dev", firstID, firstID); err != nil {
-					t.Fatal(err)
-				}
-			}
+			what := fmt.Sprintf("%q, user namespace %v", value, user)
 			if r, err := b.lendRoot(openTree(t, root, unix.AT_RECURSIVE)).runLentRoot(lentRoot{}); err != nil {
-				t.Errorf("%q, user namespace %v: %v at %s", value, user, err, r.Stage)
+				t.Errorf("%s: %v at %s", what, err, r.Stage)
 			}
-			lines, err := nstest.Mounts()
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, m := range lines {
-				if strings.HasPrefix(m.Mountpoint, root+"/") {
-					t.Errorf("%q, user namespace %v: on the host: %+v", value, user, m)
-					unix.Unmount(m.Mountpoint, unix.MNT_DETACH)
-				}
-			}
+			noMountsBelow(t, root, what)
 		}
 	}
 }

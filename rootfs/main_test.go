@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/librootfs/librootfs/rootfs"
 	"github.com/librootfs/librootfs/rootfs/internal/e2e"
 	"github.com/librootfs/librootfs/rootfs/internal/nstest"
@@ -102,6 +104,21 @@ func hasOptions(t *testing.T, m *e2e.Mount, options ...string) {
 		name, not := strings.CutPrefix(o, "!")
 		if m.Has(name) == not {
 			t.Errorf("%s has %q, want %s", m.Point, m.Options, o)
+		}
+	}
+}
+
+// noMountsBelow: nothing of what was set up has reached the mounts of the host below a directory. What has is taken away again.
+func noMountsBelow(t *testing.T, dir, what string) {
+	t.Helper()
+	table, err := nstest.Mounts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range table {
+		if strings.HasPrefix(m.Mountpoint, dir+"/") {
+			t.Errorf("%s: on the host: %+v", what, m)
+			unix.Unmount(m.Mountpoint, unix.MNT_DETACH)
 		}
 	}
 }

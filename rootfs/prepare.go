@@ -2,6 +2,7 @@ package rootfs
 
 import (
 	"bytes"
+	"maps"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/sys/unix"
@@ -46,7 +47,8 @@ func Prepare(p *Plan, h *Host) (*Prepared, error) {
 	host := apply.Host{MountsReady: h.MountsReady, Progress: h.Progress, Sources: h.Sources,
 		State: state(p.config), Rootfs: p.config.Root.Path}
 	if root, lent := h.Sources[SourceRoot]; lent {
-		host.Root = &root
+		host.Root, host.Sources = &root, maps.Clone(h.Sources)
+		delete(host.Sources, SourceRoot)
 	}
 	x := apply.New(p.steps, host)
 	if err := x.Prepare(); err != nil {

@@ -391,16 +391,7 @@ func TestLentTreesAreNoPeersOfTheHost(t *testing.T) {
 				t.Fatal(err)
 			}
 			b.lend(sources...).runLending()
-			table, err := nstest.Mounts()
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, m := range table {
-				if strings.HasPrefix(m.Mountpoint, src+"/") {
-					t.Errorf("%q, %s: on the host: %+v", value, option, m)
-					unix.Unmount(m.Mountpoint, unix.MNT_DETACH)
-				}
-			}
+			noMountsBelow(t, src, fmt.Sprintf("%q, %s", value, option))
 		}
 	}
 }

@@ -125,15 +125,7 @@ func TestNothingPropagatesToTheHost(t *testing.T) {
 			t.Error(left, err)
 		}
 	}
-	table, err := nstest.Mounts()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range table {
-		if strings.HasPrefix(m.Mountpoint, b.rootfs+"/") {
-			t.Errorf("on the host: %+v", m)
-		}
-	}
+	noMountsBelow(t, b.rootfs, "of the root")
 }
 
 func TestValidateTouchesNothing(t *testing.T) {

@@ -56,7 +56,7 @@ def whole_run(world):
 
 
 # umount2(2) waits for a thread of the kernel's, for 20 us where that last ran on this CPU, and for up to 100 where it has to be woken on
-# another. The child of a fork(2) is put on another one than its parent, the floor's, which shares memory, is not.
+# another. With two CPUs that is chance, and not the same one for a child of fork(2) and for the floor's, which shares its parent's memory.
 ONE_CPU = ["taskset", "-c", str(min(os.sched_getaffinity(0)))]
 
 
@@ -134,7 +134,7 @@ def big_host(world):
     # The start of the engine and the copy of the mount table are not in it: both programs time themselves, in the child.
     with host(20) as small, host(20000) as big:
         def on_both(*command):
-            return [[*ONE_CPU, *enter, *command] if world.prepare else None for enter in (small, big)]
+            return [[*ONE_CPU, *enter, *command] if command[0] else None for enter in (small, big)]
 
         floors = on_both(*rt.floor(world, Case(), "time"))
         commands = [*on_both(world.prepare, "warm", bundle), *on_both(world.prepare, "parts", bundle), *floors]

@@ -146,7 +146,7 @@ func (x *Executor) bindTree(m *plan.Mount, t *tree.Tree, lent bool) error {
 // idmapped mount is mapped already.
 func (x *Executor) source(m *plan.Mount) (t *tree.Tree, lent bool, err error) {
 	fd, lent := x.host.Sources[m.Index]
-	if !lent || m.Index < 0 { // not of the config's: the library added it
+	if !lent {
 		if t = tree.CloneWith(m.Source, m.Recursive, x.atOnce(m)); t != nil {
 			return t, false, nil
 		}
